@@ -1,0 +1,1 @@
+"""Reproducibility suite for the geometry of neural network losses."""

@@ -1,0 +1,116 @@
+"""Atomic, byte-stable files and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on error it is removed.
+
+    The content is flushed to the disk before the rename, so a kill at any moment leaves the old file or the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` atomically, as UTF-8."""
+    write_bytes(path, content.encode())
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with non-finite floats as null (JSON has none) and every mapping key a string."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def canonical_json(value: Any, *, indent: int | None = None) -> str:
+    """Return sorted JSON, the same text for equal values; NaN and infinities become null."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(_plain(value), sort_keys=True, indent=indent, separators=separators, allow_nan=False)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` atomically as sorted, indented JSON."""
+    write_text(path, canonical_json(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text())
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Return the hexadecimal SHA-256 of `content`."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Return the hexadecimal SHA-256 of the canonical JSON of `value`."""
+    return sha256_bytes(canonical_json(value).encode())
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_path(path: Path) -> str:
+    """Return the hash of a file, or of the names and contents of all files below a folder."""
+    if path.is_file():
+        return sha256_file(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} does not exist")
+    below = sorted(item for item in path.rglob("*") if item.is_file())
+    return sha256_json({item.relative_to(path).as_posix(): sha256_file(item) for item in below})
+
+
+def publish(source: Path, target: Path) -> None:
+    """Copy the file or folder `source` to `target` so that `target` appears whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_file():
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+        return
+    holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    try:
+        fresh = holder / "new"
+        shutil.copytree(source, fresh)
+        if target.exists():
+            os.replace(target, holder / "old")
+        os.replace(fresh, target)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Directions, lines and planes."""

@@ -1,0 +1,1 @@
+"""One short module per stage kind: load, call, publish."""

@@ -1,0 +1,33 @@
+"""What a stage is given to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+def ignore_epoch(row: Mapping[str, float]) -> None:
+    """Receive an epoch's values and do nothing with them."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The resolved settings, inputs and folders of one stage; every kind's module has `compute(job)`.
+
+    Attributes:
+        name: the stage's name within its kind, for example `resnet20`.
+        settings: plain values (what the stage hash covers).
+        inputs: absolute paths of files and folders by role.
+        out: where the results go; published whole when `compute` returns.
+        work: unfinished work that survives a kill; removed after publication.
+        on_epoch: called with each finished epoch's values (training only).
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    out: Path
+    work: Path
+    on_epoch: Callable[[Mapping[str, float]], None] = ignore_epoch
