@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,19 @@ class Job:
     Attributes:
         name: the stage's name within its kind, for example `resnet20`.
         settings: plain values (what the stage hash covers).
-        inputs: absolute paths of files and folders by role.
+        inputs: output folders of the stages it depends on, by role.
+        places: where data and caches lie on this machine (not covered by the stage hash).
         out: where the results go; published whole when `compute` returns.
         work: unfinished work that survives a kill; removed after publication.
+        facts: timings and the like that a stage adds for the side file, outside what is hashed.
         on_epoch: called with each finished epoch's values (training only).
     """
 
     name: str
     settings: Mapping[str, Any]
     inputs: Mapping[str, Path]
+    places: Mapping[str, Any]
     out: Path
     work: Path
     on_epoch: Callable[[Mapping[str, float]], None] = ignore_epoch
+    facts: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,136 @@
+"""The command line; heavy libraries are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from lossatlas.paths import Workspace, find_workspace
+
+app = typer.Typer(
+    help="Train networks, map the geometry of their losses, and compare with the papers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End with one line and exit code 2 for errors that the user can mend."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        print(f"lossatlas: {' '.join(str(error).split())}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _workspace() -> Workspace:
+    return find_workspace()
+
+
+@app.command()
+def compose(
+    overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides, for example preset=smoke")] = None,
+) -> None:
+    """Compose the settings into params.yaml (default: preset=default)."""
+    from lossatlas.config import write_params
+
+    with _one_line_errors():
+        params = write_params(_workspace(), overrides or [])
+    print(
+        f"params.yaml: preset {params.preset} ({params.title}); "
+        f"{len(params.runs)} runs, {len(params.lines)} lines, {len(params.planes)} planes"
+    )
+
+
+@app.command()
+def stage(
+    kind: Annotated[str, typer.Argument(help="data, train, line, plane, figures, check or report")],
+    name: Annotated[str, typer.Argument(help="the stage's name in params.yaml; `all` for figures, check and report")],
+) -> None:
+    """Complete one stage and publish its output (what dvc.yaml calls)."""
+    # a task computes with one thread, whoever runs it
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from lossatlas.config import load_params
+    from lossatlas.stages.runner import Runner
+
+    with _one_line_errors():
+        workspace = _workspace()
+        outcome = Runner(workspace, load_params(workspace)).publish((kind, name))
+    what = f"computed in {outcome.seconds:.1f} s" if outcome.computed else "finished before"
+    print(f"{kind} {name}: {what}, published ({outcome.stage_hash[:12]})")
+
+
+@app.command()
+def prefill() -> None:
+    """Complete all stages in scratch, in parallel; `dvc repro` then only publishes."""
+    from lossatlas.config import load_params
+    from lossatlas.engine.executors import make_executor
+    from lossatlas.stages.prefill import prefill as complete
+    from lossatlas.stages.runner import Outcome
+
+    def tell(what: Outcome | str) -> None:
+        if isinstance(what, str):
+            print(what, file=sys.stderr)
+        elif what.computed:
+            print(f"{what.key[0]} {what.key[1]}: computed in {what.seconds:.1f} s", flush=True)
+
+    with _one_line_errors():
+        workspace = _workspace()
+        params = load_params(workspace)
+        with make_executor(params.executor.kind, params.executor.workers) as executor:
+            summary = complete(workspace, params, executor, tell=tell)
+    reused = sum(not outcome.computed for outcome in summary.outcomes)
+    print(f"{len(summary.outcomes)} stages complete ({reused} before), {len(summary.failures)} failed")
+    if summary.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def track() -> None:
+    """Log every published result of the present preset to MLflow; what is there already is left alone."""
+    from lossatlas.config import load_params
+    from lossatlas.tracking import track_preset
+
+    with _one_line_errors():
+        workspace = _workspace()
+        print(track_preset(workspace, load_params(workspace)))
+
+
+@app.command()
+def check() -> None:
+    """Print the verdicts of the present preset's checks; exit code 1 if one fails."""
+    from lossatlas.config import load_params
+    from lossatlas.report.checks import checks_passed, load_checks
+
+    with _one_line_errors():
+        workspace = _workspace()
+        checks = load_checks(workspace.reports(load_params(workspace).preset) / "checks.json")
+    for item in checks:
+        print(f"{item.verdict:8} {item.title}: {item.detail}")
+    if not checks_passed(checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="port on the loopback interface")] = 5000) -> None:
+    """Serve the MLflow UI over the tracking database, on this machine only."""
+    from lossatlas.config import load_params
+    from lossatlas.tracking import tracking_uri, ui_command
+
+    with _one_line_errors():
+        workspace = _workspace()
+        command, environment = ui_command(tracking_uri(workspace, load_params(workspace)), port)
+    print(f"MLflow UI: http://127.0.0.1:{port}", flush=True)
+    os.execvpe(command[0], command, environment)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

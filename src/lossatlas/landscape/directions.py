@@ -1,0 +1,185 @@
+"""Directions in weight space: random and normalized (Li et al. 2018, section 4), or between two checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lossatlas.files import canonical_json, replacing
+from lossatlas.models.weights import weights_hash
+from lossatlas.randomness import generator
+
+Normalization = Literal["filter", "layer", "weight", "none"]
+Span = Literal["weights", "states"]
+
+# the published program adds this to a direction's norm before it divides
+_TINY = 1e-10
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A direction from one point in weight space.
+
+    Attributes:
+        tensors: the direction by parameter name; names that are absent do not move. Units: those of the weights.
+        weights: hash of the weights it belongs to (`weights_hash`).
+        kind: `random` or `between`.
+        normalization: how a random direction was scaled.
+        exclude_1d: whether biases and batch normalization stay fixed.
+        span: `weights` (parameters) or `states` (running statistics too).
+        seed: of a random direction.
+        stream: name of the random stream, for example `direction_x`.
+        end: hash of the weights that a direction between two checkpoints ends at.
+    """
+
+    tensors: Mapping[str, Tensor]
+    weights: str
+    kind: Literal["random", "between"]
+    normalization: Normalization = "none"
+    exclude_1d: bool = False
+    span: Span = "weights"
+    seed: int | None = None
+    stream: str | None = None
+    end: str | None = None
+
+    def description(self) -> dict[str, str | int | bool | None]:
+        """Return everything but the tensors, as plain values."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "tensors"}
+
+    def require(self, state: Mapping[str, Tensor]) -> None:
+        """Refuse weights that the direction does not belong to.
+
+        Raises:
+            ValueError: the hash of `state` is another one, or a shape differs.
+        """
+        for name, tensor in self.tensors.items():
+            if name not in state or state[name].shape != tensor.shape:
+                found = tuple(state[name].shape) if name in state else "absent"
+                raise ValueError(f"the direction's {name!r} has shape {tuple(tensor.shape)}, the weights': {found}")
+        if (found_hash := weights_hash(state)) != self.weights:
+            raise ValueError(
+                f"the direction belongs to the weights {self.weights[:12]}, these are {found_hash[:12]}; "
+                "make a new direction from these weights"
+            )
+
+    def save(self, path: Path) -> None:
+        """Write to a safetensors file, byte-stable."""
+        from safetensors.torch import save_file
+
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={"lossatlas": canonical_json(self.description())})
+
+    @classmethod
+    def load(cls, path: Path) -> Direction:
+        """Read from a safetensors file.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: the file is damaged or holds no direction.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist")
+        try:
+            with safe_open(path, "pt") as file:
+                described = json.loads((file.metadata() or {})["lossatlas"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(f"{path} is damaged or holds no direction ({error}); make it again") from error
+        if "weights" not in described or "normalization" not in described:
+            raise ValueError(f"{path} holds no direction; it may be a checkpoint")
+        return cls(tensors=tensors, **described)
+
+
+def parameter_names(state: Mapping[str, Tensor]) -> list[str]:
+    """Return the names in `state` that are parameters: no running statistics, floating point."""
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    return [n for n, t in state.items() if t.is_floating_point() and n.rpartition(".")[2] not in statistics]
+
+
+def normalize_like(direction: Tensor, weight: Tensor, normalization: Normalization) -> Tensor:
+    """Scale a random tensor to the weights it starts from.
+
+    `filter`: each filter (first index) gets the norm of the weights' filter, d <- d / |d| |w| (Li et al., section 4);
+    `layer`: the whole tensor gets the norm of the weights' tensor; `weight`: each entry is multiplied by the weight;
+    `none`: as drawn.
+    """
+    if normalization == "none":
+        return direction
+    if normalization == "weight":
+        return direction * weight
+    if normalization == "layer" or weight.dim() <= 1:
+        return direction * (weight.norm() / (direction.norm() + _TINY))
+    axes = tuple(range(1, weight.dim()))
+    norms = [torch.linalg.vector_norm(t, dim=axes, keepdim=True) for t in (weight, direction)]
+    return direction * (norms[0] / (norms[1] + _TINY))
+
+
+def random_direction(
+    state: Mapping[str, Tensor],
+    *,
+    seed: int,
+    stream: str = "direction_x",
+    normalization: Normalization = "filter",
+    exclude_1d: bool = True,
+) -> Direction:
+    """Draw a Gaussian direction from the weights `state`.
+
+    Args:
+        state: parameters and buffers by name, as `state_dict` gives them.
+        seed: with `stream`, determines the numbers.
+        stream: name of the random stream; two axes of a plane take two streams.
+        normalization: see `normalize_like`.
+        exclude_1d: leave biases and batch normalization where they are (zero direction).
+
+    Raises:
+        ValueError: no weights are left to move.
+    """
+    draws = generator(seed, stream)
+    tensors = {}
+    for name in parameter_names(state):
+        weight = state[name].detach().cpu()
+        if exclude_1d and weight.dim() <= 1:
+            continue
+        noise = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
+        tensors[name] = normalize_like(noise, weight, normalization)
+    if not tensors:
+        raise ValueError("no weights with more than one dimension to move; pass exclude_1d=False")
+    return Direction(
+        tensors=tensors,
+        weights=weights_hash(state),
+        kind="random",
+        normalization=normalization,
+        exclude_1d=exclude_1d,
+        seed=seed,
+        stream=stream,
+    )
+
+
+def direction_between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], *, span: Span = "weights") -> Direction:
+    """Return the direction from one checkpoint to another: coordinate 0 is `start`, 1 is `end`.
+
+    Args:
+        start: parameters and buffers of the first checkpoint.
+        end: those of the second, same names and shapes.
+        span: `weights` moves the parameters; `states` moves the running statistics of batch normalization too.
+
+    Raises:
+        ValueError: names or shapes differ.
+    """
+    names = parameter_names(start)
+    if span == "states":
+        names = [name for name, tensor in start.items() if tensor.is_floating_point()]
+    for name in names:
+        if name not in end or end[name].shape != start[name].shape:
+            raise ValueError(f"the two checkpoints differ in {name!r}; a direction needs two of the same network")
+    tensors = {name: end[name].detach().cpu() - start[name].detach().cpu() for name in names}
+    return Direction(tensors=tensors, weights=weights_hash(start), kind="between", span=span, end=weights_hash(end))

@@ -1,0 +1,20 @@
+"""Stage `check`: compare results with what is published, committed or known in advance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lossatlas.files import read_json, write_json
+from lossatlas.report.artefacts import read_results
+from lossatlas.report.checks import checks_record, run_checks
+from lossatlas.report.targets import load_targets
+from lossatlas.stages.job import Job
+
+
+def compute(job: Job) -> None:
+    """Write `checks.json`; a check that does not hold is recorded there, it does not stop the stage."""
+    results = read_results(job.settings, job.inputs)
+    expected = job.places.get("expected")
+    values = read_json(Path(expected)) if expected else None
+    checks = run_checks(results, load_targets(), expected=values)
+    write_json(job.out / "checks.json", checks_record(checks, results))

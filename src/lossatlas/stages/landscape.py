@@ -1,0 +1,88 @@
+"""What the stages `line` and `plane` share: the trained network, its data and the account of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lossatlas.data import NORMALIZATIONS, normalize
+from lossatlas.engine.evaluator import Evaluator, Examples
+from lossatlas.files import read_json, write_json
+from lossatlas.models.checkpoint import load_checkpoint
+from lossatlas.results import Floats
+from lossatlas.stages.data import load_checked
+from lossatlas.stages.job import Job
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network and the examples its loss is mapped on."""
+
+    run: Mapping[str, Any]
+    model: nn.Module
+    train: Examples
+    test: Examples
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run has no minimizer to look at."""
+        return bool(self.run["status"] != "finished")
+
+
+def axis(settings: Mapping[str, Any]) -> Floats:
+    """Return the coordinates of an axis: equally spaced, ends included, an exact zero where one belongs."""
+    values = np.linspace(settings["min"], settings["max"], settings["points"])
+    step = (settings["max"] - settings["min"]) / max(settings["points"] - 1, 1)
+    values[np.abs(values) < 1e-9 * step] = 0.0
+    return values
+
+
+def load_subject(job: Job) -> Subject:
+    """Read the run's final weights and the examples its settings name."""
+    run = read_json(job.inputs["run"] / "run.json")
+    data = load_checked(job)
+    constants = NORMALIZATIONS[run["train"]["normalization"]]
+
+    def examples(images: Tensor, labels: Tensor, n: int | None) -> Examples:
+        return normalize(images[:n], constants), labels[:n]
+
+    return Subject(
+        run=run,
+        model=load_checkpoint(job.inputs["run"] / "final.safetensors").build(),
+        train=examples(data.train_images, data.train_labels, job.settings["train_examples"]),
+        test=examples(data.test_images, data.test_labels, job.settings["test_examples"]),
+    )
+
+
+def engine_settings(job: Job) -> dict[str, Any]:
+    """Return what the evaluation functions take from the settings."""
+    device = torch.device(job.settings["device"])
+    return {"batch_size": job.settings["batch_size"], "device": device, "label": job.name}
+
+
+def account(job: Job, subject: Subject, *, name: str, note: str, skipped: bool) -> None:
+    """Write `<name>.json`: what was mapped, and the checkpoint's own loss as evaluated without any folding."""
+    center = None
+    if not skipped:
+        engine = {key: value for key, value in engine_settings(job).items() if key != "label"}
+        plain = Evaluator(subject.model, {"train": subject.train}, fold=False, channels_last=False, **engine)
+        plain.load(subject.model.state_dict())
+        center = plain.measure("train").loss
+    about = {
+        "run": subject.run["run"],
+        "run_title": subject.run["title"],
+        "family": subject.run["family"],
+        "run_test_error": subject.run["final"]["test_error"],
+        "run_train_loss": subject.run["final"]["train_loss"],
+        "status": "skipped" if skipped else "finished",
+        "reason": note,
+        "center_train_loss": center,
+        "samples_train": len(subject.train[1]),
+        "samples_test": len(subject.test[1]),
+    }
+    write_json(job.out / f"{name}.json", about)

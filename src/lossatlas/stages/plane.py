@@ -1,0 +1,53 @@
+"""Stage `plane`: the loss about a run's final weights on a plane of two random directions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lossatlas.landscape.directions import random_direction
+from lossatlas.landscape.surfaces import plane
+from lossatlas.results import VALUES, Plane
+from lossatlas.stages.job import Job
+from lossatlas.stages.landscape import Subject, account, axis, engine_settings, load_subject
+
+
+def _skipped(job: Job, subject: Subject) -> Plane:
+    x, y = axis(job.settings["x"]), axis(job.settings["y"])
+    empty = {name: np.full((len(x), len(y)), np.nan) for name in VALUES}
+    note = f"the run diverged ({subject.run['note']})"
+    return Plane(x=x, y=y, **empty, computed=np.zeros((len(x), len(y)), dtype=bool), note=note)
+
+
+def _mapped(job: Job, subject: Subject) -> Plane:
+    settings = job.settings
+    state = subject.model.state_dict()
+    axes = [
+        random_direction(
+            state,
+            seed=settings["seed"],
+            stream=f"direction_{name}",
+            normalization=settings["normalization"],
+            exclude_1d=settings["exclude_1d"],
+        )
+        for name in ("x", "y")
+    ]
+    for name, direction in zip(("x", "y"), axes, strict=True):
+        direction.save(job.out / f"direction_{name}.safetensors")
+    return plane(
+        subject.model,
+        subject.train,
+        subject.test,
+        directions=(axes[0], axes[1]),
+        x=axis(settings["x"]),
+        y=axis(settings["y"]),
+        journal=job.work / "points.jsonl",
+        **engine_settings(job),
+    )
+
+
+def compute(job: Job) -> None:
+    """Write `plane.h5`, `plane.json` and the two directions."""
+    subject = load_subject(job)
+    result = _skipped(job, subject) if subject.diverged else _mapped(job, subject)
+    result.save(job.out / "plane.h5")
+    account(job, subject, name="plane", note=result.note, skipped=subject.diverged)

@@ -1,0 +1,172 @@
+"""Run a stage in its scratch folder and publish what it made.
+
+The folder is named by the stage's hash, so finished work is found again and unfinished work goes on; a file lock keeps
+it to one process at a time and is freed by the system when that process dies.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lossatlas.config import Params
+from lossatlas.files import publish, read_json, sha256_path, write_json
+from lossatlas.paths import Workspace
+from lossatlas.stages.job import Job, ignore_epoch
+from lossatlas.stages.plan import Key, Locate, Task, make_task, published
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stage."""
+
+    key: Key
+    stage_hash: str
+    computed: bool
+    seconds: float
+
+
+class Runner:
+    """Runs the stages of one preset."""
+
+    def __init__(self, workspace: Workspace, params: Params) -> None:
+        """Take the checkout and its settings."""
+        self.workspace, self.params = workspace, params
+        self._locate_published = published(workspace, params.preset)
+
+    def publish(self, key: Key) -> Outcome:
+        """Make a stage's published outputs from published inputs, computing them if scratch does not have them."""
+        task = make_task(self.workspace, self.params, key)
+        self._require_inputs(task)
+        described = task.describe(self._locate_published)
+        outcome = self._complete(task, described, self._locate_published)
+        folder = self._folder(key, described)
+        for part, target in task.outputs.items():
+            publish(folder / "out" / part, target)
+        publish(folder / "side.json", self.workspace.side(self.params.preset, *key))
+        return outcome
+
+    def prefill(self, key: Key) -> Outcome:
+        """Complete a stage in scratch, from inputs that are complete in scratch; nothing is published."""
+        task = make_task(self.workspace, self.params, key)
+        return self._complete(task, task.describe(self.locate_scratch), self.locate_scratch)
+
+    def locate_scratch(self, key: Key) -> Path:
+        """Return where a stage's finished output lies in scratch, in the place of its published one."""
+        task = make_task(self.workspace, self.params, key)
+        out = self._folder(key, task.describe(self.locate_scratch)) / "out"
+        return out / {"figures": "figures", "check": "checks.json"}.get(key[0], ".")
+
+    def _require_inputs(self, task: Task) -> None:
+        for item in task.inputs.values():
+            if not self._locate_published(item.key).exists():
+                kind, name = item.key
+                raise FileNotFoundError(
+                    f"stage {task.key[0]} {task.key[1]} needs the output of stage {kind} {name}, which is not there; "
+                    f"run `dvc repro` or `lossatlas stage {kind} {name}`"
+                )
+
+    def _folder(self, key: Key, described: Mapping[str, Any]) -> Path:
+        kind, name = key
+        return self.workspace.scratch / "stages" / kind / f"{name}-{described['stage_hash'][:16]}"
+
+    def _complete(self, task: Task, described: Mapping[str, Any], locate: Locate) -> Outcome:
+        folder = self._folder(task.key, described)
+        folder.mkdir(parents=True, exist_ok=True)
+        begin = time.perf_counter()
+        with _owned(folder):
+            computed = not _is_finished(folder)
+            if computed:
+                self._compute(task, described, locate, folder)
+        return Outcome(task.key, described["stage_hash"], computed, time.perf_counter() - begin)
+
+    def _compute(self, task: Task, described: Mapping[str, Any], locate: Locate, folder: Path) -> None:
+        begin = time.perf_counter()
+        out, work = folder / "out", folder / "work"
+        for place in (out, work):
+            place.mkdir(exist_ok=True)
+        facts: dict[str, Any] = {}
+        live = self._live(task, described)
+        job = Job(
+            name=task.key[1],
+            settings=task.settings,
+            inputs={role: locate(item.key) for role, item in task.inputs.items()},
+            places=task.places,
+            out=out,
+            work=work,
+            on_epoch=live.put if live else ignore_epoch,
+            facts=facts,
+        )
+        try:
+            import_module(f"lossatlas.stages.{task.key[0]}").compute(job)
+        finally:
+            if live:
+                live.close()
+        write_json(out / "stage.json", {**described, "preset": self.params.preset})
+        facts |= {"seconds": time.perf_counter() - begin, **_host(self.workspace)}
+        write_json(folder / "side.json", facts)
+        write_json(folder / "done.json", {"out": sha256_path(out)})
+        shutil.rmtree(work)
+
+    def _live(self, task: Task, described: Mapping[str, Any]) -> Any:
+        """Return the channel for live curves of a training, None where there is none."""
+        if task.key[0] != "train" or not self.params.tracking.live:
+            return None
+        from lossatlas.tracking import live_curves
+
+        return live_curves(self.workspace, self.params, task, described)
+
+
+def _is_finished(folder: Path) -> bool:
+    """Return whether a scratch folder holds a finished, undamaged output; a damaged one is removed."""
+    done, out = folder / "done.json", folder / "out"
+    if not done.is_file():
+        return False
+    if out.is_dir() and sha256_path(out) == read_json(done)["out"]:
+        return True
+    print(f"{folder} was altered after it was finished; it is computed again", file=sys.stderr)
+    done.unlink()
+    shutil.rmtree(out, ignore_errors=True)
+    return False
+
+
+class _owned:  # noqa: N801 (a context manager, used like a function)
+    """Own a scratch folder; wait, and say so, while another process does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = FileLock(folder.with_name(folder.name + ".lock"))
+
+    def __enter__(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            print(f"waiting for another process that owns {self._lock.lock_file}", file=sys.stderr)
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _host(workspace: Workspace) -> dict[str, Any]:
+    """Return facts about where a stage was computed."""
+    import subprocess
+    from datetime import UTC, datetime
+
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=workspace.root, capture_output=True, text=True, check=False)
+    return {
+        "host": platform.node(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "git_commit": git.stdout.strip() or None,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

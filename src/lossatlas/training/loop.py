@@ -1,0 +1,173 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lossatlas.data import NORMALIZATIONS, DataSet, augment, normalize
+from lossatlas.engine.evaluator import Evaluator, model_state
+from lossatlas.progress import progress as progress_bar
+from lossatlas.randomness import derived_seed, generator
+from lossatlas.results import History
+from lossatlas.training.batches import epoch_batches, micro_batches, steps_per_epoch
+from lossatlas.training.recipe import Recipe
+from lossatlas.training.schedules import Schedule, make_schedule
+from lossatlas.training.state import ROWS, Progress, load_state, save_state
+
+KeepWeights = Callable[[int, nn.Module], None]
+
+
+class _Run:
+    """One training in progress: the network, its optimizer and the data on the device."""
+
+    def __init__(self, model: nn.Module, data: DataSet, recipe: Recipe, *, seed: int, device: torch.device) -> None:
+        self.model, self.recipe, self.seed, self.device = model, recipe, seed, device
+        self.images, self.labels = data.train_images.to(device), data.train_labels.to(device)
+        self.optimizer = recipe.make_optimizer(model)
+        self.weights = [p for p in model.parameters() if p.dim() > 1]
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if recipe.compile else model
+        self.constants = NORMALIZATIONS[recipe.normalization]
+        clean = {
+            "train": (normalize(data.train_images, self.constants), data.train_labels),
+            "test": (normalize(data.test_images, self.constants), data.test_labels),
+        }
+        self.evaluator = Evaluator(model, clean, device=device)
+
+    def _inputs(self, chosen: Tensor, draws: torch.Generator) -> Tensor:
+        images = self.images[chosen]
+        if self.recipe.augment is not None:
+            images = augment(images, draws, **self.recipe.augment)
+        return normalize(images, self.constants).contiguous(memory_format=torch.channels_last)
+
+    def _precision(self) -> Any:
+        if self.recipe.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _step(self, batch: Tensor, draws: torch.Generator) -> None:
+        """Take one optimizer step on the mean loss of a batch."""
+        self.optimizer.zero_grad(set_to_none=True)
+        for part in micro_batches(batch, self.recipe.micro_batch):
+            chosen = part.to(self.device)
+            with self._precision():
+                logits = self.forward(self._inputs(chosen, draws))
+            loss = functional.cross_entropy(logits.float(), self.labels[chosen], reduction="sum") / len(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def norm(self) -> Tensor:
+        """Return the L2 norm of all weights with more than one dimension, float64."""
+        norms = torch._foreach_norm([weight.detach() for weight in self.weights])
+        return torch.stack(norms).double().square().sum().sqrt()
+
+    def epoch(self, number: int, schedule: Schedule, done: Progress, advance: Callable[[int], None]) -> None:
+        """Train for one epoch, adding the learning rate and weight norm of each step to `done`."""
+        order = epoch_batches(len(self.labels), self.recipe.batch_size, generator(self.seed, "order", number))
+        draws = generator(self.seed, "augment", number)
+        norms = []
+        self.model.train()
+        # dropout takes no generator: the global one is forked and seeded for the epoch
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(derived_seed(self.seed, "dropout", number))
+            for batch in order:
+                rate = schedule(len(done.rates) + 1)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                self._step(batch, draws)
+                done.rates.append(rate)
+                norms.append(self.norm())
+                advance(1)
+        done.norms.extend(torch.stack(norms).tolist())
+
+    def measure(self, done: Progress) -> None:
+        """Add the row of the epoch that ended to `done` and see whether the run diverged."""
+        state = model_state(self.model)
+        found = self.evaluator(state)
+        rate = done.rates[-1] if done.rates else math.nan
+        errors = {name: 1 - measured.accuracy for name, measured in found.items()}
+        row = [found["train"].loss, errors["train"], found["test"].loss, errors["test"], rate, float(self.norm())]
+        done.rows.append(row)
+        weights_finite = all(bool(t.isfinite().all()) for t in state.values() if t.is_floating_point())
+        if not (weights_finite and math.isfinite(found["train"].loss)):
+            done.status = "diverged"
+            what = "training loss" if weights_finite else "weights"
+            done.note = f"epoch {len(done.rows) - 1}: {what} not finite"
+
+
+def train(
+    model: nn.Module,
+    data: DataSet,
+    recipe: Recipe,
+    *,
+    seed: int,
+    keep: KeepWeights,
+    state: Path | None = None,
+    device: torch.device | str = "cpu",
+    on_epoch: Callable[[Mapping[str, float]], None] | None = None,
+    label: str = "train",
+    provenance: Mapping[str, Any] | None = None,
+) -> tuple[History, list[float]]:
+    """Train `model` in place; on a CPU the same seed gives the same bytes, killed and resumed or not.
+
+    Args:
+        model: an initialized network that returns logits.
+        data: uint8 images and labels.
+        recipe: how to train.
+        seed: of the order and the augmentation, by epoch.
+        keep: called with the epoch and the network whenever `recipe` keeps its weights; idempotent.
+        state: file for the state after each epoch; a run goes on from it if it exists.
+        device: where to train.
+        on_epoch: called with each finished epoch's values.
+        label: of the progress bar.
+        provenance: stored with the history.
+
+    Returns:
+        The history (losses of the clean training and test set in eval mode) and the wall seconds of each epoch.
+
+    Raises:
+        ValueError: the state file is damaged, or the batch size exceeds what is possible.
+    """
+    place = torch.device(device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = recipe.precision == "tf32"
+    model.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = _Run(model, data, recipe, seed=seed, device=place)
+    steps = steps_per_epoch(len(data.train_labels), recipe.batch_size)
+    schedule = make_schedule(
+        recipe.schedule,
+        lr=recipe.lr,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps,
+        options=recipe.schedule_options,
+    )
+    done = load_state(state, model, run.optimizer) if state and state.exists() else Progress()
+    for epoch in range(done.epoch + 1):
+        _announce(on_epoch, done, epoch)
+    with progress_bar(label, recipe.epochs * steps, done=len(done.rates), unit="steps") as advance:
+        while done.epoch < recipe.epochs and done.status == "finished":
+            begin = time.perf_counter()
+            if done.epoch >= 0:
+                run.epoch(done.epoch + 1, schedule, done, advance)
+            run.measure(done)
+            done.epoch += 1
+            done.seconds.append(time.perf_counter() - begin)
+            if recipe.keeps(done.epoch) or done.status == "diverged":
+                keep(done.epoch, model)
+            if state:
+                save_state(state, model, run.optimizer, done)
+            _announce(on_epoch, done, done.epoch)
+    return done.history(dict(provenance or {})), done.seconds
+
+
+def _announce(on_epoch: Callable[[Mapping[str, float]], None] | None, done: Progress, epoch: int) -> None:
+    if on_epoch:
+        row = dict(zip(ROWS, done.rows[epoch], strict=True))
+        on_epoch({"epoch": epoch, **row, "seconds": done.seconds[epoch]})
