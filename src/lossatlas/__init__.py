@@ -1,1 +1,55 @@
-"""Reproducibility suite for the geometry of neural network losses."""
+"""Reproducibility suite for the geometry of neural network losses.
+
+A plane about your own network, in three lines::
+
+    import lossatlas
+    surface = lossatlas.plane(model, (train_images, train_labels), (test_images, test_labels), seed=0)
+    lossatlas.plot(surface).savefig("surface.png")
+
+The names below are imported when they are first used, so `import lossatlas` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lossatlas.landscape.directions import Direction, direction_between, random_direction
+    from lossatlas.landscape.surfaces import line, plane
+    from lossatlas.models.checkpoint import load_checkpoint, save_checkpoint
+    from lossatlas.report.figures.single import plot
+    from lossatlas.results import History, Line, Plane
+
+_HOMES = {
+    "Direction": "landscape.directions",
+    "History": "results",
+    "Line": "results",
+    "Plane": "results",
+    "direction_between": "landscape.directions",
+    "line": "landscape.surfaces",
+    "load_checkpoint": "models.checkpoint",
+    "plane": "landscape.surfaces",
+    "plot": "report.figures.single",
+    "random_direction": "landscape.directions",
+    "save_checkpoint": "models.checkpoint",
+}
+
+__all__ = [
+    "Direction",
+    "History",
+    "Line",
+    "Plane",
+    "direction_between",
+    "line",
+    "load_checkpoint",
+    "plane",
+    "plot",
+    "random_direction",
+    "save_checkpoint",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lossatlas' has no attribute {name!r}")
+    return getattr(import_module(f"lossatlas.{_HOMES[name]}"), name)

@@ -23,9 +23,11 @@ app = typer.Typer(
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """End with one line and exit code 2 for errors that the user can mend."""
+    from lossatlas.tracking.errors import TrackingError
+
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, TrackingError) as error:
         print(f"lossatlas: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
 
@@ -96,22 +98,25 @@ def prefill() -> None:
 def track() -> None:
     """Log every published result of the present preset to MLflow; what is there already is left alone."""
     from lossatlas.config import load_params
-    from lossatlas.tracking import track_preset
+    from lossatlas.stages.tracked import track_preset, tracking_uri
 
     with _one_line_errors():
         workspace = _workspace()
-        print(track_preset(workspace, load_params(workspace)))
+        params = load_params(workspace)
+        print(track_preset(workspace, params))
+    print(f"report: {workspace.reports(params.preset) / 'report.html'}")
+    print(f"tracking database: {tracking_uri(workspace, params)} (make ui)")
 
 
 @app.command()
 def check() -> None:
     """Print the verdicts of the present preset's checks; exit code 1 if one fails."""
     from lossatlas.config import load_params
-    from lossatlas.report.checks import checks_passed, load_checks
+    from lossatlas.report.checks import checks_passed, read_checks
 
     with _one_line_errors():
         workspace = _workspace()
-        checks = load_checks(workspace.reports(load_params(workspace).preset) / "checks.json")
+        checks = read_checks(workspace.reports(load_params(workspace).preset) / "checks.json")
     for item in checks:
         print(f"{item.verdict:8} {item.title}: {item.detail}")
     if not checks_passed(checks):
@@ -122,7 +127,8 @@ def check() -> None:
 def ui(port: Annotated[int, typer.Option(help="port on the loopback interface")] = 5000) -> None:
     """Serve the MLflow UI over the tracking database, on this machine only."""
     from lossatlas.config import load_params
-    from lossatlas.tracking import tracking_uri, ui_command
+    from lossatlas.stages.tracked import tracking_uri
+    from lossatlas.tracking import ui_command
 
     with _one_line_errors():
         workspace = _workspace()

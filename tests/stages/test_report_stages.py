@@ -43,8 +43,8 @@ def test_check_reads_committed_values(tmp_path: Path) -> None:
     settings, inputs = MAKE_PRESET(tmp_path / "in")
     runs = {"resnet20": {"test_error": 0.5}}
     write_json(tmp_path / "e.json", {"preset": "made-up", "tolerance": {"test_error": 0.01}, "runs": runs})
-    inputs["expected"] = tmp_path / "e.json"
-    check.compute(Job("check", settings, inputs, {}, tmp_path / "out", tmp_path / "work"))
+    places = {"expected": str(tmp_path / "e.json")}
+    check.compute(Job("check", settings, inputs, places, tmp_path / "out", tmp_path / "work"))
     record = read_json(tmp_path / "out" / "checks.json")
     assert record["passed"] is False
     assert {item["id"]: item["verdict"] for item in record["checks"]}["expected/resnet20"] == "fail"

@@ -12,7 +12,10 @@ from lossatlas.stages.job import Job
 
 
 def compute(job: Job) -> None:
-    """Write `checks.json`; a check that does not hold is recorded there, it does not stop the stage."""
+    """Write `checks.json`; a check that does not hold is recorded there, it does not stop the stage.
+
+    `places["expected"]` names the file of committed values of the preset, where there is one.
+    """
     results = read_results(job.settings, job.inputs)
     expected = job.places.get("expected")
     values = read_json(Path(expected)) if expected else None

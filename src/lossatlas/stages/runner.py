@@ -24,6 +24,7 @@ from lossatlas.files import publish, read_json, sha256_path, write_json
 from lossatlas.paths import Workspace
 from lossatlas.stages.job import Job, ignore_epoch
 from lossatlas.stages.plan import Key, Locate, Task, make_task, published
+from lossatlas.stages.tracked import live_curves
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Runner:
         for place in (out, work):
             place.mkdir(exist_ok=True)
         facts: dict[str, Any] = {}
-        live = self._live(task, described)
+        live = live_curves(self.workspace, self.params, task.key, described)
         job = Job(
             name=task.key[1],
             settings=task.settings,
@@ -104,27 +105,21 @@ class Runner:
             places=task.places,
             out=out,
             work=work,
-            on_epoch=live.put if live else ignore_epoch,
+            on_epoch=live.on_epoch if live else ignore_epoch,
             facts=facts,
         )
+        status = "failed"
         try:
             import_module(f"lossatlas.stages.{task.key[0]}").compute(job)
+            status = "finished"
         finally:
             if live:
-                live.close()
+                live.close(read_json(out / "run.json")["status"] if status == "finished" else status)
         write_json(out / "stage.json", {**described, "preset": self.params.preset})
         facts |= {"seconds": time.perf_counter() - begin, **_host(self.workspace)}
         write_json(folder / "side.json", facts)
         write_json(folder / "done.json", {"out": sha256_path(out)})
         shutil.rmtree(work)
-
-    def _live(self, task: Task, described: Mapping[str, Any]) -> Any:
-        """Return the channel for live curves of a training, None where there is none."""
-        if task.key[0] != "train" or not self.params.tracking.live:
-            return None
-        from lossatlas.tracking import live_curves
-
-        return live_curves(self.workspace, self.params, task, described)
 
 
 def _is_finished(folder: Path) -> bool:

@@ -1,0 +1,55 @@
+# Targets a user needs; everything happens in a virtual environment of its own.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(abspath $(VENV))/bin
+STAMP = $(VENV)/.lossatlas-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
+HERE = $(VENV)/.lossatlas-checkout
+PORT ?= 5000
+
+# stages find `lossatlas` on the path; nothing is sent anywhere
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS = 1
+export MLFLOW_DISABLE_TELEMETRY = true
+export ITERATIVE_DO_NOT_TRACK = 1
+
+.PHONY: reproduce test lint ui bench clean install FORCE
+
+reproduce: install
+	@$(if $(PRESET),echo "Composing preset $(PRESET) into params.yaml" && lossatlas compose preset=$(PRESET),true)
+	lossatlas prefill
+	dvc repro
+	lossatlas track
+
+test: lint
+	python -m pytest -n 2 --dist loadfile
+
+lint: install
+	ruff check .
+	ruff format --check .
+	mypy
+
+ui: install
+	lossatlas ui --port $(PORT)
+
+bench: install
+	python benchmarks/surfaces.py
+
+# results of the present checkout; the reports stay
+clean:
+	rm -rf artifacts .lossatlas build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+install: $(STAMP) $(HERE)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	rm -f $(VENV)/.lossatlas-*
+	python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@echo "$(CURDIR)" > $(HERE)
+	touch $@
+
+# an environment can serve several checkouts, one at a time
+$(HERE): FORCE | $(STAMP)
+	@test "$$(cat $@)" = "$(CURDIR)" || { echo "environment $(VENV) now serves $(CURDIR)"; \
+	  python -m pip install --quiet --disable-pip-version-check --no-deps --editable . && echo "$(CURDIR)" > $@; }
+
+FORCE:

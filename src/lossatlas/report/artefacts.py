@@ -1,0 +1,144 @@
+"""The result files of one preset, read as the report needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from lossatlas.files import read_json
+from lossatlas.results import History, Line, Plane
+
+Regime = Literal["embedded", "shortened", "full"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: `run.json`, its history and the hash of the stage that made it."""
+
+    name: str
+    info: Mapping[str, Any]
+    history: History
+    stage_hash: str
+
+    @property
+    def diverged(self) -> bool:
+        """Whether training ended with a loss that is not finite."""
+        return bool(self.info["status"] == "diverged")
+
+    @property
+    def train(self) -> Mapping[str, Any]:
+        """The training settings."""
+        settings: Mapping[str, Any] = self.info.get("train") or {}
+        return settings
+
+    def final(self, quantity: str) -> float | None:
+        """Return `train_loss`, `train_error`, `test_loss` or `test_error` after training; None if diverged."""
+        value = (self.info.get("final") or {}).get(quantity)
+        return None if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """One plane: `plane.json` and its values, None where the plane was skipped."""
+
+    name: str
+    info: Mapping[str, Any]
+    plane: Plane | None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One line: `line.json` and its values, None where the line was skipped."""
+
+    name: str
+    info: Mapping[str, Any]
+    line: Line | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a preset planned and what there is of it.
+
+    Attributes:
+        preset: the preset's name.
+        title: one line about it.
+        regime: how its training compares with the papers': on embedded data, shortened, or in full.
+        data: the manifest per data set that is there.
+        planned_runs: settings (`data`, `title`) per planned run.
+        planned_planes: the run of each planned plane.
+        planned_lines: the run of each planned line.
+        runs: the runs that are there.
+        planes: the planes that are there.
+        lines: the lines that are there.
+    """
+
+    preset: str
+    title: str
+    regime: Regime
+    data: Mapping[str, Mapping[str, Any]]
+    planned_runs: Mapping[str, Mapping[str, Any]]
+    planned_planes: Mapping[str, str]
+    planned_lines: Mapping[str, str]
+    runs: Mapping[str, Run]
+    planes: Mapping[str, Surface]
+    lines: Mapping[str, Cut]
+
+    def plane_of(self, run: str) -> Surface | None:
+        """Return the plane around the end of `run`: the one of the same name, else the first in sorted order."""
+        names = sorted(name for name, owner in self.planned_planes.items() if owner == run and name in self.planes)
+        names.sort(key=lambda name: name != run)
+        return self.planes[names[0]] if names else None
+
+    def title_of_data(self, run: str) -> str:
+        """Return the name of the data set of a planned run."""
+        return str(self.planned_runs[run]["data"]) if run in self.planned_runs else ""
+
+
+def read_results(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> Results:
+    """Read every artefact among `inputs`; what was planned in `settings` but is not there stays absent.
+
+    Raises:
+        ValueError: the regime is unknown or a file is damaged.
+    """
+    regime = settings["regime"]
+    if regime not in get_args(Regime):
+        raise ValueError(f"regime = {regime!r}, expected one of {', '.join(get_args(Regime))}; correct the preset")
+    found = _by_kind(inputs)
+    return Results(
+        preset=settings["preset"],
+        title=settings["title"],
+        regime=regime,
+        data={name: read_json(folder / "manifest.json") for name, folder in found["data"].items()},
+        planned_runs=dict(settings["runs"]),
+        planned_planes={name: plan["run"] for name, plan in settings["planes"].items()},
+        planned_lines={name: plan["run"] for name, plan in (settings.get("lines") or {}).items()},
+        runs={name: _read_run(name, folder) for name, folder in found["train"].items()},
+        planes={name: _read_plane(name, folder) for name, folder in found["plane"].items()},
+        lines={name: _read_line(name, folder) for name, folder in found["line"].items()},
+    )
+
+
+def _by_kind(inputs: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+    found: dict[str, dict[str, Path]] = {"data": {}, "train": {}, "plane": {}, "line": {}}
+    for role, folder in sorted(inputs.items()):
+        kind, _, name = role.partition("/")
+        if name and kind in found and folder.is_dir():
+            found[kind][name] = folder
+    return found
+
+
+def _read_run(name: str, folder: Path) -> Run:
+    stage = read_json(folder / "stage.json")
+    return Run(name, read_json(folder / "run.json"), History.load(folder / "history.h5"), str(stage["stage_hash"]))
+
+
+def _read_plane(name: str, folder: Path) -> Surface:
+    info = read_json(folder / "plane.json")
+    return Surface(name, info, Plane.load(folder / "plane.h5") if info["status"] == "finished" else None)
+
+
+def _read_line(name: str, folder: Path) -> Cut:
+    info = read_json(folder / "line.json")
+    return Cut(name, info, Line.load(folder / "line.h5") if info["status"] == "finished" else None)

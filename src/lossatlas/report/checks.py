@@ -1,0 +1,71 @@
+"""Which expectations hold: the list that the report shows and that `check` fails on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lossatlas.files import read_json
+from lossatlas.report.artefacts import Results
+from lossatlas.report.checks_planes import check_planes
+from lossatlas.report.checks_runs import check_expected, check_finished, check_parameters, check_published
+from lossatlas.report.targets import Targets
+from lossatlas.report.verdict import Check
+
+GROUPS = {
+    "finished": "Every planned run is there; under the full protocol none diverged",
+    "parameters": "Networks have the published number of parameters",
+    "complete": "Every point of a surface is computed",
+    "centre": "The centre of a surface is the checkpoint, evaluated on the surface's images",
+    "checkpoint": "The centre of a surface on the whole training set is the loss that training reported",
+    "published": "Results equal the published ones",
+    "expected": "Results equal the committed ones of this preset",
+}
+
+
+def run_checks(results: Results, targets: Targets, *, expected: Mapping[str, Any] | None = None) -> list[Check]:
+    """Return every check of a preset's results, grouped as in `GROUPS`.
+
+    Args:
+        results: what was computed.
+        targets: the published numbers.
+        expected: the committed values of the same preset, see `check_expected`.
+
+    Raises:
+        ValueError: `expected` belongs to another preset.
+    """
+    checks = [
+        *check_finished(results),
+        *check_parameters(results, targets),
+        *check_planes(results),
+        *check_published(results, targets),
+        *check_expected(results, expected),
+    ]
+    order = list(GROUPS)
+    return sorted(checks, key=lambda check: order.index(check.group))
+
+
+def checks_passed(checks: Sequence[Check]) -> bool:
+    """Return whether no check fails and at least one holds: an empty list proves nothing."""
+    verdicts = Counter(check.verdict for check in checks)
+    return verdicts["fail"] == 0 and verdicts["pass"] > 0
+
+
+def checks_record(checks: Sequence[Check], results: Results) -> dict[str, Any]:
+    """Return what `checks.json` holds: the checks, the overall verdict, and test errors for a later run to expect."""
+    runs = {name: {"test_error": run.final("test_error")} for name, run in results.runs.items()}
+    return {
+        "preset": results.preset,
+        "regime": results.regime,
+        "passed": checks_passed(checks),
+        "checks": [asdict(check) for check in checks],
+        "runs": runs,
+    }
+
+
+def read_checks(path: Path) -> list[Check]:
+    """Read the checks of a `checks.json`."""
+    return [Check(**record) for record in read_json(path)["checks"]]

@@ -1,0 +1,122 @@
+"""Checks of trained networks: they finished, have the published size, and reach the expected errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lossatlas.report.artefacts import Results, Run
+from lossatlas.report.catalogue import TABLE2, at_paper_width, network_of, source_of, table2_address, test_error_address
+from lossatlas.report.targets import Address, Targets
+from lossatlas.report.verdict import Check, judged, not_run
+from lossatlas.report.wording import run_title
+
+ERROR_POINTS = 0.5  # absolute points of error for a single run under the full protocol
+SPREADS = 3  # published spreads, where a paper repeated its runs
+LOSS_FACTOR = 2.0
+ROUNDING = 1e-9  # of the difference itself: a bound that is met exactly holds
+PAPER_CLASSES, PAPER_INPUT = 10, 32  # what the list of parameter counts assumes where it says nothing else
+
+
+def check_finished(results: Results) -> Iterator[Check]:
+    """Yield for every planned run whether it finished; a diverged one fails only under the full protocol."""
+    wanted = "finished" if results.regime == "full" else "finished or diverged"
+    for name in results.planned_runs:
+        identifier, title = f"finished/{name}", f"{run_title(name, results)}: training"
+        run = results.runs.get(name)
+        if run is None:
+            yield judged(identifier, title, False, measured="no result", expected=wanted, detail="planned, not run")
+            continue
+        status, note = str(run.info["status"]), str(run.info.get("note") or "")
+        yield judged(identifier, title, status in wanted.split(" or "), measured=status, expected=wanted, detail=note)
+
+
+def check_parameters(results: Results, targets: Targets) -> Iterator[Check]:
+    """Yield for every run whose network the papers size exactly whether the number of parameters is that one."""
+    for name, run in results.runs.items():
+        options: Mapping[str, Any] = run.info.get("options") or {}
+        classes = int(run.info["num_classes"])
+        count = targets.parameter_count(*network_of(name, classes=classes, options=options))
+        comparable = run.info["input_size"] == PAPER_INPUT and at_paper_width(str(run.info["family"]), options)
+        identifier, title = f"parameters/{name}", f"{run_title(name, results)}: trainable parameters"
+        if count is not None and comparable:
+            measured = int(run.info["parameters"])
+            yield judged(identifier, title, measured == count, measured=measured, expected=count)
+        elif targets.parameter_count(*network_of(name, classes=PAPER_CLASSES, options=options)) is not None:
+            size = f"{run.info['input_size']} pixels, {classes} classes"
+            words = ", ".join([size, *(f"{key} {value}" for key, value in sorted(options.items()))])
+            yield not_run(identifier, title, f"not in its published form: {words}")
+
+
+def check_published(results: Results, targets: Targets) -> Iterator[Check]:
+    """Yield comparisons with published numbers; only the full protocol is comparable."""
+    if results.regime != "full":
+        return
+    for name in results.planned_runs:
+        run = results.runs.get(name)
+        classes = int(run.info["num_classes"]) if run else PAPER_CLASSES
+        address = test_error_address(name, classes=classes, train=run.train if run else None)
+        if address is not None and targets.find(address) is not None:
+            yield _compare(name, run, "test_error", address, results, targets)
+        if name in TABLE2 and classes == PAPER_CLASSES:
+            for quantity in ("train_error", "train_loss"):
+                yield _compare(name, run, quantity, table2_address(name, quantity), results, targets)
+
+
+def _compare(name: str, run: Run | None, quantity: str, address: Address, results: Results, targets: Targets) -> Check:
+    published = targets.get(address)
+    unit = "nats" if quantity == "train_loss" else "%"
+    title = f"{run_title(name, results)}: {quantity.replace('_', ' ')}, {unit}"
+    identifier, source = f"published/{name}/{quantity}", source_of(address) + published.mark
+    measured = run.final(quantity) if run else None
+    if measured is None:
+        return not_run(identifier, title, "no final value: the run is missing or diverged")
+    if quantity == "train_loss":
+        holds = published.value / LOSS_FACTOR <= measured <= published.value * LOSS_FACTOR
+        tolerance = f"a factor of {LOSS_FACTOR:g}"
+    else:
+        measured *= 100
+        points = ERROR_POINTS if published.spread is None else SPREADS * published.spread
+        holds = abs(measured - published.value) <= points + ROUNDING
+        tolerance = f"{points:.3g} points"
+    return judged(
+        identifier, title, holds, measured=measured, expected=published.value, tolerance=tolerance, detail=source
+    )
+
+
+def check_expected(results: Results, expected: Mapping[str, Any] | None) -> Iterator[Check]:
+    """Yield comparisons of test errors with the committed values of the same preset.
+
+    Args:
+        results: what was computed; nothing is compared under the full protocol.
+        expected: `{"preset": ..., "tolerance": {"test_error": ...}, "runs": {name: {"test_error": ...}}}`, fractions;
+            null stands for a run that diverges.
+
+    Raises:
+        ValueError: the values are those of another preset.
+    """
+    if results.regime == "full" or expected is None:
+        return
+    if expected["preset"] != results.preset:
+        raise ValueError(
+            f"expected values are those of preset {expected['preset']!r}, not {results.preset!r}; "
+            "pass the file of the same preset"
+        )
+    bound = float(expected["tolerance"]["test_error"])
+    for name, values in sorted(expected["runs"].items()):
+        identifier, title = f"expected/{name}", f"{run_title(name, results)}: test error, %"
+        run, wanted = results.runs.get(name), values["test_error"]
+        if run is None:
+            yield not_run(identifier, title, "no such run among the results")
+            continue
+        measured = run.final("test_error")
+        both = measured is not None and wanted is not None
+        yield judged(
+            identifier,
+            title,
+            abs(measured - wanted) <= bound + ROUNDING if both else measured is None and wanted is None,
+            measured="diverged" if measured is None else 100 * measured,
+            expected="diverged" if wanted is None else 100 * wanted,
+            tolerance=f"{100 * bound:g} points",
+            detail="committed values of this preset",
+        )

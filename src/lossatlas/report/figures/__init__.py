@@ -1,0 +1,1 @@
+"""Figures: a function takes results and returns a matplotlib `Figure`; the stage saves it."""

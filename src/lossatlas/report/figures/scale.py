@@ -1,0 +1,88 @@
+"""One logarithmic colour scale for every surface that may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from lossatlas.report.figures.style import MISSING
+from lossatlas.results import Floats, Plane
+
+CAP = 2.0  # log10 of the loss above which surfaces share one colour: chaotic ones reach 1e10 and more
+DECADES = 5  # at most, below the highest level
+PER_DECADE = 6
+Masked = np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class LossScale:
+    """Levels and colours from `low` to `high`, both log10 of a loss in nats; `extend` says where losses lie beyond."""
+
+    low: float
+    high: float
+    extend: Literal["neither", "min", "max", "both"] = "neither"
+
+    @cached_property
+    def norm(self) -> Normalize:
+        """The one norm that every panel uses."""
+        return Normalize(self.low, self.high)
+
+    @cached_property
+    def levels(self) -> npt.NDArray[np.float64]:
+        """The contour levels, evenly spaced in log10."""
+        return np.linspace(self.low, self.high, round((self.high - self.low) * PER_DECADE) + 1)
+
+    @cached_property
+    def colours(self) -> Colormap:
+        """The colour map: viridis, readable with any colour vision and in grey; beyond the cap a pale tone."""
+        colours = mpl.colormaps["viridis"].with_extremes(over="#fffbd6", under="#2b0038", bad=MISSING)
+        return colours
+
+    @property
+    def ticks(self) -> FixedLocator:
+        """Ticks of the colour bar: 1, 2 and 5 of every decade where there are few, else whole decades."""
+        steps = (1, 2, 5) if self.high - self.low <= 2 else (1, 3) if self.high - self.low <= 4 else (1,)
+        decades = range(int(np.floor(self.low)), int(np.ceil(self.high)) + 1)
+        values = [np.log10(step) + decade for decade in decades for step in steps]
+        return FixedLocator([value for value in values if self.low - 1e-9 <= value <= self.high + 1e-9])
+
+    @property
+    def labels(self) -> FuncFormatter:
+        """Labels of ticks in log10: the loss itself."""
+        return FuncFormatter(lambda value, _: f"{10**value:.3g}")
+
+
+def log_loss(losses: Floats, *, scale: LossScale) -> Masked:
+    """Return log10 of losses for drawing; NaN and infinite ones are masked, zeros are drawn at the lowest level."""
+    drawable = np.isfinite(losses)
+    safe = np.where(drawable, np.maximum(losses, 10**scale.low), 1.0)
+    logs: Masked = np.ma.masked_array(np.log10(safe), mask=~drawable)
+    return logs
+
+
+def loss_scale(planes: Iterable[Plane]) -> LossScale:
+    """Return the scale that covers the training losses of all `planes`, capped at both ends."""
+    finite = [plane.train_loss[np.isfinite(plane.train_loss) & (plane.train_loss > 0)] for plane in planes]
+    values = np.concatenate([*finite, np.empty(0)])
+    if values.size == 0:
+        return LossScale(-1.0, 1.0)
+    logs = np.log10(values)
+    high = float(min(np.ceil(2 * logs.max()) / 2, CAP))
+    low = float(max(np.floor(2 * logs.min()) / 2, high - DECADES))
+    low = min(low, high - 1)
+    beyond = (bool(logs.min() < low), bool(logs.max() > high))
+    names: dict[tuple[bool, bool], Literal["neither", "min", "max", "both"]] = {
+        (False, False): "neither",
+        (True, False): "min",
+        (False, True): "max",
+        (True, True): "both",
+    }
+    return LossScale(low, high, names[beyond])

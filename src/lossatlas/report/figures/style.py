@@ -1,0 +1,97 @@
+"""Typography, colours and byte-stable PNGs, the same for every figure and without global state."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+INK = "#222222"
+QUIET = "#6b6b6b"
+MISSING = "#bdbdbd"  # no value: not computed, not a number or infinite
+CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")  # Okabe and Ito
+DPI = 150
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11.0,
+    "axes.titlesize": 12.0,
+    "axes.labelsize": 11.0,
+    "xtick.labelsize": 10.0,
+    "ytick.labelsize": 10.0,
+    "legend.fontsize": 10.5,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "figure.facecolor": "white",
+    "axes.unicode_minus": True,
+}
+
+
+@contextmanager
+def _house_style() -> Iterator[None]:
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)  # type: ignore[arg-type]  # its keys are literals there
+        yield
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Let `draw` make its figure in the house style, whatever the user's own matplotlib settings are."""
+
+    @wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with _house_style():
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG; equal figures give equal bytes (no time, no program version inside)."""
+    buffer = io.BytesIO()
+    with _house_style():
+        FigureCanvasAgg(figure)
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def headline(axes: Axes, title: str, subtitle: str) -> None:
+    """Write a panel's name in bold and a line of numbers below it, above the axes."""
+    axes.set_title(subtitle, fontsize=10.5, color=INK, pad=5)
+    axes.annotate(
+        title,
+        xy=(0.5, 1.0),
+        xycoords="axes fraction",
+        xytext=(0, 21),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=12,
+        fontweight="bold",
+    )
+
+
+def empty_cell(axes: Axes, text: str) -> None:
+    """Leave an empty frame with `text` in the middle: what was not run stays visible."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_facecolor("#f6f6f6")
+    for spine in axes.spines.values():
+        spine.set_linestyle((0, (4, 3)))
+    lines = "\n".join(textwrap.fill(line, 26) for line in text.splitlines())
+    axes.text(0.5, 0.5, lines, transform=axes.transAxes, ha="center", va="center", fontsize=12, color=QUIET)

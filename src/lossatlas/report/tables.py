@@ -1,0 +1,116 @@
+"""Tables of the report: ours beside the published values."""
+
+from __future__ import annotations
+
+from lossatlas.report import catalogue
+from lossatlas.report.artefacts import Results, Run
+from lossatlas.report.tabular import Cell, Table
+from lossatlas.report.targets import Published, Targets
+from lossatlas.report.wording import (
+    DAGGER_NOTE,
+    DIVERGED,
+    NOT_RUN,
+    nats,
+    outcome,
+    percent,
+    published_error,
+    published_percent,
+    run_title,
+)
+
+
+def all_tables(results: Results, targets: Targets) -> list[Table]:
+    """Return every table of the report, in order."""
+    return [table2(results, targets), error_table(results, targets), runs_table(results, targets)]
+
+
+def table2(results: Results, targets: Targets) -> Table:
+    """Return Table 2 of Li et al., ours beside the published values."""
+    rows = []
+    for name in catalogue.TABLE2:
+        run = results.runs.get(name)
+        rate = run.train.get("lr") if run else None
+        cells = [Cell(catalogue.title_of(name)), Cell(f"{rate:g}" if rate is not None else NOT_RUN, rate)]
+        cells.append(Cell(f"{catalogue.TABLE2[name][1]:g}", catalogue.TABLE2[name][1]))
+        for quantity in ("train_loss", "train_error", "test_error"):
+            published = targets.get(catalogue.table2_address(name, quantity))
+            text = f"{published.value:.3f}" if quantity == "train_loss" else published_percent(published)
+            cells += [_ours(run, quantity), Cell(text, published.value)]
+        rows.append(tuple(cells))
+    measured = ("training loss", "training error", "test error")
+    pairs = [f"{name}, {who}" for name in measured for who in ("ours", "published")]
+    columns = ("network", "initial rate, ours", "initial rate, published", *pairs)
+    text = "Table 2 of Li et al. 2018: final losses (nats per example) and errors (percent)."
+    return Table("table-2", "Final losses and errors of the architectures", text, columns, tuple(rows))
+
+
+def _ours(run: Run | None, quantity: str) -> Cell:
+    if run is None or run.diverged:
+        return Cell(NOT_RUN if run is None else DIVERGED)
+    value = run.final(quantity)
+    if quantity == "train_loss":
+        return Cell(nats(value), value)
+    return Cell(percent(value), None if value is None else 100 * value)
+
+
+def error_table(results: Results, targets: Targets) -> Table:
+    """Return the test error of every network that a paper gives one for."""
+    rows = []
+    for name in dict.fromkeys([*catalogue.TITLES, *results.planned_runs]):
+        published, run = published_error(name, results, targets), results.runs.get(name)
+        if published is not None:
+            first = (Cell(run_title(name, results)), Cell(results.title_of_data(name) or "–"), _ours(run, "test_error"))
+            rows.append((*first, Cell(published_percent(published), published.value), _source(name, run, published)))
+    text = f"Test errors in percent. {DAGGER_NOTE}"
+    columns = ("network", "our data", "ours", "published", "source")
+    return Table("test-errors", "Test errors beside the published ones", text, columns, tuple(rows))
+
+
+def _source(name: str, run: Run | None, published: Published) -> Cell:
+    classes = int(run.info["num_classes"]) if run else 10
+    address = catalogue.test_error_address(name, classes=classes, train=run.train if run else None)
+    return Cell((catalogue.source_of(address) if address else "") + published.mark)
+
+
+def runs_table(results: Results, targets: Targets) -> Table:
+    """Return every planned run with its settings, size, result and the hash of the stage that made it."""
+    rows = []
+    for name, plan in results.planned_runs.items():
+        run = results.runs.get(name)
+        first = (Cell(name), Cell(str(plan["data"])), Cell(_network(str(plan["title"]), run)))
+        rows.append((*first, *(_run_cells(run) if run else [Cell("–")] * 7 + [Cell(NOT_RUN), Cell("–")])))
+    columns = (
+        *("run", "data", "network", "parameters", "epochs", "updates", "batch"),
+        *("initial loss", "final loss", "test error", "status", "stage"),
+    )
+    text = (
+        "Losses are clean training losses in nats per example; the stage column is the start of the hash that names a "
+        f"run. On the initial loss the paper says: {targets.claim('init_below_2_5')}."
+    )
+    return Table("all-runs", "All runs", text, columns, tuple(rows))
+
+
+def _network(title: str, run: Run | None) -> str:
+    if run is None:
+        return title
+    options = [f"{key} {value}" for key, value in sorted((run.info.get("options") or {}).items())]
+    return f"{title} ({', '.join([str(run.info['family']), *options])})"
+
+
+def _run_cells(run: Run) -> list[Cell]:
+    initial = float(run.history.train_loss[0]) if len(run.history.train_loss) else None
+    return [
+        _count(run.info["parameters"]),
+        _count(run.train.get("epochs")),
+        _count(run.info.get("steps")),
+        _count(run.train.get("batch_size")),
+        Cell(nats(initial), initial),
+        _ours(run, "train_loss"),
+        Cell(outcome(run), None if run.diverged else 100 * (run.final("test_error") or 0.0)),
+        Cell(f"{run.info['status']}: {run.info['note']}" if run.info.get("note") else str(run.info["status"])),
+        Cell(run.stage_hash[:8]),
+    ]
+
+
+def _count(value: int | None) -> Cell:
+    return Cell("–" if value is None else f"{value:,}", value)

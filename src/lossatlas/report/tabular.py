@@ -1,0 +1,49 @@
+"""A table of numbers and words, as CSV (plain numbers) and Markdown (as shown)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+Value = str | float | int | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, and the number behind it where there is one."""
+
+    text: str
+    value: Value = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption; every row has one cell per column."""
+
+    id: str
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Which columns hold numbers."""
+        columns = [[row[i].value for row in self.rows] for i in range(len(self.columns))]
+        return tuple(any(isinstance(value, int | float) for value in column) for column in columns)
+
+    def csv(self) -> str:
+        """Return the table as CSV; cells hold the number behind them, unrounded."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([cell.text if cell.value is None else cell.value for cell in row] for row in self.rows)
+        return buffer.getvalue()
+
+    def markdown(self) -> str:
+        """Return the table as Markdown, below its title and above its caption."""
+        rows = [[cell.text.replace("|", "\\|") for cell in row] for row in self.rows]
+        lines = [" | ".join(row) for row in [list(self.columns), ["---"] * len(self.columns), *rows]]
+        body = "\n".join(f"| {line} |" for line in lines)
+        return f"### {self.title}\n\n{body}\n\n{self.caption}\n"

@@ -1,0 +1,54 @@
+"""From settings to MLflow: which database, which runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lossatlas.config import Params
+from lossatlas.paths import Workspace
+from lossatlas.stages.plan import KINDS, Key, stage_keys
+from lossatlas.tracking import LiveCurves, collect, default_artifact_root, default_uri, track
+
+SHOWN = KINDS[-3:]  # figures, check and report are one run: the report's
+
+
+def tracking_uri(workspace: Workspace, params: Params) -> str:
+    """Return the tracking URI of the settings, by default the workspace's own database."""
+    return params.tracking.uri or default_uri(workspace)
+
+
+def _place(workspace: Workspace, params: Params) -> dict[str, Any]:
+    root: Path = default_artifact_root(workspace)
+    return {
+        "uri": tracking_uri(workspace, params),
+        "experiment": params.tracking.experiment,
+        "artifact_root": root,
+    }
+
+
+def live_curves(workspace: Workspace, params: Params, key: Key, described: Mapping[str, Any]) -> LiveCurves | None:
+    """Return the channel for a training's live curves; None where the settings want none."""
+    kind, name = key
+    if kind != "train" or not params.tracking.live:
+        return None
+    run = params.runs[name]
+    return LiveCurves(
+        kind,
+        name,
+        params.preset,
+        described["stage_hash"],
+        params=described["settings"],
+        tags={"lossatlas.family": run.model.family, "lossatlas.data": run.data},
+        **_place(workspace, params),
+    )
+
+
+def track_preset(workspace: Workspace, params: Params) -> str:
+    """Log everything that the present preset has published; return what happened in a line."""
+    stages = [key for key in stage_keys(params) if key[0] not in SHOWN]
+    records = collect(workspace, params.preset, stages=stages)
+    summary = track(records, **_place(workspace, params))
+    missing = f"; not published yet: {', '.join(' '.join(key) for key in records.missing)}" if records.missing else ""
+    return f"{summary}{missing}"

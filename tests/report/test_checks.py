@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic_report import make_plane
+
+from lossatlas.files import write_json
+from lossatlas.report.artefacts import Results, Run, read_results
+from lossatlas.report.checks import Check, checks_passed, checks_record, read_checks, run_checks
+from lossatlas.report.targets import Targets
+
+
+def verdicts(results: Results, targets: Targets, **options: Any) -> dict[str, str]:
+    return {check.id: check.verdict for check in run_checks(results, targets, **options)}
+
+
+def changed(results: Results, name: str, **info: Any) -> Results:
+    run = results.runs[name]
+    return replace(results, runs={**results.runs, name: replace(run, info={**run.info, **info})})
+
+
+def finals(run: Run, **values: float | None) -> dict[str, Any]:
+    return {**run.info["final"], **values}
+
+
+def test_runs_finish_or_not(results: Results, targets: Targets) -> None:
+    found = {check.id: check for check in run_checks(results, targets)}
+    assert found["finished/resnet20"].verdict == "pass"
+    assert found["finished/resnet110"].verdict == "fail"  # planned, not there
+    diverged = found["finished/resnet110_noshort"]
+    assert (diverged.verdict, diverged.measured, diverged.detail) == ("pass", "diverged", "loss not finite in epoch 4")
+    assert verdicts(replace(results, regime="full"), targets)["finished/resnet110_noshort"] == "fail"
+
+
+def test_parameter_counts(results: Results, targets: Targets) -> None:
+    assert verdicts(results, targets)["parameters/resnet20"] == "not run"  # 8 pixels
+    count = targets.parameter_count("li2018", "resnet20")
+    assert count is not None
+    right = changed(results, "resnet20", input_size=32, parameters=count)
+    wrong = changed(results, "resnet20", input_size=32, parameters=count + 1)
+    thin = changed(results, "resnet20", input_size=32, options={"base_width": 4})
+    many = changed(results, "resnet20", input_size=32, num_classes=100)
+    found = [verdicts(case, targets)["parameters/resnet20"] for case in (right, wrong, thin, many)]
+    assert found == ["pass", "fail", "not run", "not run"]
+
+
+def test_planes_are_complete_or_not(results: Results, targets: Targets) -> None:
+    found = verdicts(results, targets)
+    assert found["complete/resnet20"] == "pass"
+    assert found["complete/resnet110_noshort"] == "not run"  # skipped: the run diverged
+    surface = results.planes["resnet20"]
+    assert surface.plane is not None
+    computed = surface.plane.computed.copy()
+    computed[0, 0] = False
+    holed = replace(results, planes={"resnet20": replace(surface, plane=replace(surface.plane, computed=computed))})
+    found = verdicts(holed, targets)
+    assert found["complete/resnet20"] == "fail"
+    assert found["complete/resnet56"] == "fail"  # planned, not there
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "pass"), (1e-6, "pass"), (1e-2, "fail")])
+def test_the_centre_is_the_checkpoint(results: Results, targets: Targets, shift: float, verdict: str) -> None:
+    surface = results.planes["resnet20"]
+    info = {**surface.info, "center_train_loss": surface.info["center_train_loss"] + shift}
+    moved = replace(results, planes={**results.planes, "resnet20": replace(surface, info=info)})
+    assert verdicts(moved, targets)["centre/resnet20"] == verdict
+
+
+def test_the_centre_on_the_whole_training_set_is_the_runs_loss(results: Results, targets: Targets) -> None:
+    assert verdicts(results, targets)["checkpoint/resnet20"] == "not run"  # 1000 of 1437 images
+    surface = results.planes["resnet20"]
+    whole = replace(surface, info={**surface.info, "samples_train": 1437})
+    full = replace(results, planes={**results.planes, "resnet20": whole})
+    centre = surface.info["center_train_loss"]
+    run = results.runs["resnet20"]
+    right = changed(full, "resnet20", final=finals(run, train_loss=centre))
+    wrong = changed(full, "resnet20", final=finals(run, train_loss=2 * centre))
+    assert verdicts(right, targets)["checkpoint/resnet20"] == "pass"
+    assert verdicts(wrong, targets)["checkpoint/resnet20"] == "fail"
+
+
+def test_a_grid_without_the_origin_has_no_centre(results: Results, targets: Targets) -> None:
+    surface = replace(results.planes["resnet20"], plane=make_plane(4, 4))
+    even = replace(results, planes={**results.planes, "resnet20": surface})
+    assert verdicts(even, targets)["centre/resnet20"] == "not run"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value", "verdict"),
+    [
+        ("test_error", 0.0787, "pass"),
+        ("test_error", 0.0788, "fail"),
+        ("test_error", 0.0688, "pass"),
+        ("test_error", None, "not run"),
+        ("train_loss", 0.033, "pass"),
+        ("train_loss", 0.035, "fail"),
+        ("train_loss", 0.008, "fail"),
+        ("train_error", 0.0070, "pass"),
+        ("train_error", 0.0090, "fail"),
+    ],
+)
+def test_the_full_protocol_is_compared_with_published_numbers(
+    results: Results, targets: Targets, quantity: str, value: float | None, verdict: str
+) -> None:
+    full = replace(results, regime="full")
+    full = changed(full, "resnet20", final=finals(full.runs["resnet20"], **{quantity: value}))
+    assert verdicts(full, targets)[f"published/resnet20/{quantity}"] == verdict
+
+
+def test_three_spreads_where_a_paper_repeated_its_runs(results: Results, targets: Targets) -> None:
+    full = replace(results, regime="full", planned_runs={"vgg16": {"data": "digits", "title": "VGG-16"}})
+    final = finals(results.runs["resnet20"], test_error=0.0722)
+    for value, verdict in ((0.0722, "pass"), (0.0725, "fail")):
+        run = replace(results.runs["resnet20"], info={**results.runs["resnet20"].info, "final": final})
+        run.info["final"]["test_error"] = value
+        assert verdicts(replace(full, runs={"vgg16": run}), targets)["published/vgg16/test_error"] == verdict
+
+
+@pytest.mark.parametrize("regime", ["embedded", "shortened"])
+def test_other_regimes_are_never_compared_with_published_numbers(
+    results: Results, targets: Targets, regime: Any
+) -> None:
+    assert not any(name.startswith("published/") for name in verdicts(replace(results, regime=regime), targets))
+
+
+def test_committed_values_of_the_same_preset(results: Results, targets: Targets) -> None:
+    runs: dict[str, Any] = {
+        "resnet20": {"test_error": 0.085},
+        "resnet56": {"test_error": 0.075},
+        "resnet110_noshort": {"test_error": None},
+        "vgg9": {"test_error": None},
+        "gone": {"test_error": 0.1},
+    }
+    expected = {"preset": "made-up", "tolerance": {"test_error": 0.01}, "runs": runs}
+    found = verdicts(results, targets, expected=expected)
+    names = ("resnet20", "resnet56", "resnet110_noshort", "vgg9", "gone")
+    assert [found[f"expected/{name}"] for name in names] == ["pass", "fail", "pass", "fail", "not run"]
+    with pytest.raises(ValueError, match="values are those of preset 'made-up', not 'other'"):
+        run_checks(replace(results, preset="other"), targets, expected=expected)
+
+
+def test_a_list_passes_when_something_holds_and_nothing_fails() -> None:
+    holds, fails, idle = Check("a/a", "a", "pass"), Check("a/b", "b", "fail"), Check("a/c", "c", "not run")
+    assert checks_passed([holds, idle])
+    assert not checks_passed([holds, fails])
+    assert not checks_passed([idle])
+    assert not checks_passed([])
+
+
+def test_checks_survive_their_file(results: Results, targets: Targets, tmp_path: Path) -> None:
+    checks = run_checks(results, targets)
+    write_json(tmp_path / "checks.json", checks_record(checks, results))
+    assert read_checks(tmp_path / "checks.json") == checks
+    assert len({check.id for check in checks}) == len(checks)
+    assert checks_record(checks, results)["runs"]["resnet110_noshort"] == {"test_error": None}
+
+
+def test_an_unknown_regime_is_refused() -> None:
+    settings = {"preset": "p", "title": "t", "regime": "quick", "runs": {}, "planes": {}}
+    with pytest.raises(ValueError, match="regime = 'quick', expected one of embedded, shortened, full"):
+        read_results(settings, {})
+
+
+def test_an_overflow_is_no_hole(results: Results, targets: Targets) -> None:
+    surface = results.planes["resnet56"]
+    assert surface.plane is not None
+    values = surface.plane.train_loss.copy()
+    values[0, 0] = np.inf
+    wild = replace(surface, plane=replace(surface.plane, train_loss=values))
+    checks = run_checks(replace(results, planes={**results.planes, "resnet56": wild}), targets)
+    found = next(check for check in checks if check.id == "complete/resnet56")
+    assert (found.verdict, found.detail) == ("pass", "1 of them without a finite loss")
