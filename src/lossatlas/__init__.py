@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lossatlas.landscape.directions import Direction, direction_between, random_direction
     from lossatlas.landscape.surfaces import line, plane
     from lossatlas.models.checkpoint import load_checkpoint, save_checkpoint
-    from lossatlas.report.figures.single import plot
+    from lossatlas.report.single import plot
     from lossatlas.results import History, Line, Plane
 
 _HOMES = {
@@ -28,7 +28,7 @@ _HOMES = {
     "line": "landscape.surfaces",
     "load_checkpoint": "models.checkpoint",
     "plane": "landscape.surfaces",
-    "plot": "report.figures.single",
+    "plot": "report.single",
     "random_direction": "landscape.directions",
     "save_checkpoint": "models.checkpoint",
 }

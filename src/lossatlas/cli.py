@@ -23,11 +23,12 @@ app = typer.Typer(
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """End with one line and exit code 2 for errors that the user can mend."""
+    from lossatlas.closure import SourceChangedError
     from lossatlas.tracking.errors import TrackingError
 
     try:
         yield
-    except (ValueError, FileNotFoundError, TrackingError) as error:
+    except (ValueError, FileNotFoundError, SourceChangedError, TrackingError) as error:
         print(f"lossatlas: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
 

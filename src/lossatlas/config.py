@@ -186,6 +186,8 @@ class Sizes(_Section):
     data: Name
     epochs: Natural
     batch_size: Count
+    lr: Positive
+    lr_low: Positive
     augment: AugmentSettings | None
     plane: AxisSettings
     line: AxisSettings

@@ -111,6 +111,11 @@ def publish(source: Path, target: Path) -> None:
         shutil.copytree(source, fresh)
         if target.exists():
             os.replace(target, holder / "old")
-        os.replace(fresh, target)
+        try:
+            os.replace(fresh, target)
+        except BaseException:
+            if (holder / "old").exists():
+                os.replace(holder / "old", target)
+            raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)

@@ -9,7 +9,7 @@ import torch
 
 def derived_seed(seed: int, *names: str | int) -> int:
     """Return a 63-bit seed for the stream `names` of `seed` (SHA-256 of both, so streams are unrelated)."""
-    text = "/".join([str(seed), *map(str, names)])
+    text = "/".join(str(part).replace("\\", "\\\\").replace("/", "\\/") for part in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lossatlas.engine.folding import find_pairs, fold_state, folded_copy
+from lossatlas.engine.folding import find_pairs, fold_state, folded_copy, scattered
 
 Examples = tuple[Tensor, Tensor]  # inputs (n, ...) and class labels (n,)
 
@@ -45,8 +47,9 @@ class Evaluator:
         fold: fold batch normalization where possible; False evaluates the network as it is.
 
     Raises:
-        ValueError: a data set is empty or its lengths differ, or two passes over the same data disagree (dropout or
-            other randomness that eval mode does not switch off).
+        ValueError: there is no data, a data set is empty or its lengths differ, the network returns something else than
+            logits, or two passes over the same data disagree (dropout or other randomness that eval mode does not
+            switch off).
     """
 
     def __init__(
@@ -62,16 +65,25 @@ class Evaluator:
         """See the class."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+        if not data:
+            raise ValueError("there is no data set to evaluate on; pass at least one, {'train': (inputs, labels)}")
         self.device = torch.device(device)
+        self._shapes = {name: tensor.shape for name, tensor in model_state(model).items()}
         self._format = torch.channels_last if channels_last else torch.contiguous_format
-        self._names = tuple(model_state(model))
-        self._batches = {name: self._prepare(name, examples, batch_size) for name, examples in data.items()}
-        self._plain = copy.deepcopy(model).to(self.device).eval()
-        self._pairs = find_pairs(self._plain) if fold else []
-        self._net = self._arranged(folded_copy(self._plain, self._pairs))
-        self._slots = model_state(self._net)
-        self._check(model)
-        del self._plain
+        plain = copy.deepcopy(model).to(self.device).eval()
+        # the trial passes of a network that draws random numbers must not move the caller's generators
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            self._batches = {name: self._prepare(name, examples, batch_size) for name, examples in data.items()}
+            if not self._runs(plain):
+                self._format = torch.contiguous_format
+                self._batches = {name: self._prepare(name, examples, batch_size) for name, examples in data.items()}
+            self._pairs = find_pairs(plain) if fold else []
+            self._use(folded_copy(plain, self._pairs))
+            self._check(model_state(model))
+            if self._pairs and not self._exact(plain):
+                self._pairs = []
+                self._use(plain)
+        self.load(model_state(model))
 
     @property
     def folded(self) -> int:
@@ -84,41 +96,55 @@ class Evaluator:
             raise ValueError(
                 f"data set {name!r} has {len(inputs)} inputs and {len(labels)} labels; both must be equal and >= 1"
             )
-        pairs = zip(inputs.split(batch_size), labels.split(batch_size), strict=True)
+        pairs = zip(torch.split(inputs, batch_size), torch.split(labels, batch_size), strict=True)
         return [(self._laid_out(x.to(self.device)), y.to(self.device)) for x, y in pairs]
 
     def _laid_out(self, tensor: Tensor) -> Tensor:
         return tensor.contiguous(memory_format=self._format) if tensor.dim() == 4 else tensor
 
-    def _arranged(self, net: nn.Module) -> nn.Module:
+    def _use(self, net: nn.Module) -> None:
         for parameter in net.parameters():
             parameter.requires_grad_(False)
             parameter.data = self._laid_out(parameter.data)
-        return net
+        self._net, self._slots = net, model_state(net)
 
-    def _check(self, model: nn.Module) -> None:
-        """Refuse a network whose passes differ; undo a folding that changes its outputs."""
-        state = model_state(model)
-        name = next(iter(self._batches))
-        first = self._batches[name][:1]
+    @torch.inference_mode()
+    def _outputs(self, net: nn.Module, inputs: Tensor) -> Any:
+        return net(inputs.clone())  # some networks overwrite their inputs, which are the caller's
+
+    @property
+    def _first(self) -> Tensor:
+        return next(iter(self._batches.values()))[0][0]
+
+    def _runs(self, net: nn.Module) -> bool:
+        """Tell whether the network can compute in channels-last order: a `view` of its maps cannot."""
+        try:
+            self._outputs(net, self._first[:2])
+        except RuntimeError:
+            return self._format is torch.contiguous_format
+        return True
+
+    def _exact(self, plain: nn.Module) -> bool:
+        """Tell whether the folded network gives the outputs of the plain one, at weights where errors show."""
+        moved = scattered(plain)
+        self.load(model_state(moved))
+        folded, whole = (self._outputs(net, self._first) for net in (self._net, moved))
+        scale = float(whole.abs().max())
+        # float32 rounding of a deep network; a wrong folding is off by far more
+        return math.isfinite(scale) and torch.allclose(folded, whole, rtol=1e-3, atol=1e-3 * scale + 1e-6)
+
+    def _check(self, state: Mapping[str, Tensor]) -> None:
+        """Refuse a network that returns no logits or whose passes differ."""
         self.load(state)
-        with torch.inference_mode():
-            once, again = (self._net(first[0][0]) for _ in range(2))
-            whole = self._plain(first[0][0])
-        if once.dim() != 2:
-            raise ValueError(
-                f"the model returns shape {tuple(once.shape)}; logits of shape (batch, classes) are needed"
-            )
+        once, again = (self._outputs(self._net, self._first) for _ in range(2))
+        if not isinstance(once, Tensor) or once.dim() != 2:
+            found = f"shape {tuple(once.shape)}" if isinstance(once, Tensor) else f"a {type(once).__name__}"
+            raise ValueError(f"the model returns {found}; logits of shape (batch, classes) are needed")
         if not torch.allclose(once, again, rtol=1e-4, atol=1e-5, equal_nan=True):
             raise ValueError(
                 "two evaluations of the same weights on the same data differ; switch off what is random in eval mode "
                 "(functional dropout, sampling, augmentation inside the model)"
             )
-        # float32 rounding of a deep network; a wrong folding is off by far more
-        if self._pairs and not torch.allclose(once, whole, rtol=1e-3, atol=1e-3 * float(whole.abs().max()) + 1e-6):
-            self._pairs = []
-            self._net = self._arranged(self._plain)
-            self._slots = model_state(self._net)
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -126,11 +152,17 @@ class Evaluator:
 
         Raises:
             KeyError: a name is missing.
+            ValueError: a shape differs.
         """
-        missing = [name for name in self._names if name not in state]
+        missing = [name for name in self._shapes if name not in state]
         if missing:
-            raise KeyError(f"the point lacks {missing[0]!r} ({len(missing)} of {len(self._names)} names are missing)")
-        folded = fold_state({name: state[name].to(self.device) for name in self._names}, self._pairs)
+            raise KeyError(f"the point lacks {missing[0]!r} ({len(missing)} of {len(self._shapes)} names are missing)")
+        for name, shape in self._shapes.items():
+            if state[name].shape != shape:
+                raise ValueError(
+                    f"the point's {name!r} has shape {tuple(state[name].shape)}, the model's {tuple(shape)}"
+                )
+        folded = fold_state({name: state[name].to(self.device) for name in self._shapes}, self._pairs)
         for name, slot in self._slots.items():
             slot.copy_(folded[name])
 
@@ -141,8 +173,9 @@ class Evaluator:
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
         n = 0
         for inputs, labels in self._batches[name]:
-            logits = self._net(inputs).float()
-            total += functional.cross_entropy(logits, labels, reduction="sum").double()
+            logits = self._logits(inputs)
+            # summed in float64: a batch of large losses must not overflow before its mean does
+            total += functional.cross_entropy(logits, labels, reduction="none").sum(dtype=torch.float64)
             correct += (logits.argmax(1) == labels).sum()
             n += len(labels)
         return Measurement(float(total) / n, int(correct) / n, n)
@@ -150,7 +183,12 @@ class Evaluator:
     @torch.inference_mode()
     def logits(self, name: str) -> Tensor:
         """Return the network's outputs on the data set `name` at the present point, shape (n, classes), on the CPU."""
-        return torch.cat([self._net(inputs).float().cpu() for inputs, _ in self._batches[name]])
+        return torch.cat([self._logits(inputs).cpu() for inputs, _ in self._batches[name]])
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        """Return the outputs in at least float32: half precision is widened, float64 kept."""
+        logits: Tensor = self._outputs(self._net, inputs)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def __call__(self, state: Mapping[str, Tensor], names: Sequence[str] = ()) -> dict[str, Measurement]:
         """Move to `state` and measure the data sets `names` (all by default)."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 ExecutorKind = Literal["process", "serial"]
 
@@ -32,14 +32,26 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def _cores() -> int:
+    """Return how many cores this process may use; systems without affinity (macOS) count them all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def make_executor(kind: ExecutorKind, workers: int | None = None) -> Executor:
     """Return an executor.
 
     Args:
         kind: `process` starts worker processes that stay warm (torch is imported once in each); `serial` starts none.
         workers: number of processes; one per core if absent.
+
+    Raises:
+        ValueError: another kind, or no workers.
     """
     if kind == "serial":
         return SerialExecutor()
-    count = workers or len(os.sched_getaffinity(0))
+    if kind != "process":
+        raise ValueError(f"executor kind = {kind!r} is unknown; allowed: {', '.join(get_args(ExecutorKind))}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers = {workers} is impossible; allowed: 1 or more, or None for one per core")
+    count = _cores() if workers is None else workers
     return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=one_thread)

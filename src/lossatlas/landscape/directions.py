@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.files import canonical_json, replacing
-from lossatlas.models.weights import weights_hash
+from lossatlas.models.weights import state_of, weights_hash
 from lossatlas.randomness import generator
 
 Normalization = Literal["filter", "layer", "weight", "none"]
@@ -72,9 +72,9 @@ class Direction:
         """Write to a safetensors file, byte-stable."""
         from safetensors.torch import save_file
 
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        about = {**self.description(), "content": weights_hash(self.tensors)}
         with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={"lossatlas": canonical_json(self.description())})
+            save_file(state_of(self.tensors), temporary, metadata={"lossatlas": canonical_json(about)})
 
     @classmethod
     def load(cls, path: Path) -> Direction:
@@ -92,10 +92,13 @@ class Direction:
             with safe_open(path, "pt") as file:
                 described = json.loads((file.metadata() or {})["lossatlas"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError) as error:
+        except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(f"{path} is damaged or holds no direction ({error}); make it again") from error
-        if "weights" not in described or "normalization" not in described:
+        expected = {item.name for item in fields(cls)} - {"tensors"} | {"content"}
+        if not isinstance(described, dict) or described.keys() != expected:
             raise ValueError(f"{path} holds no direction; it may be a checkpoint")
+        if described.pop("content") != weights_hash(tensors):
+            raise ValueError(f"{path} is damaged (its numbers are not those that were written); make it again")
         return cls(tensors=tensors, **described)
 
 
@@ -116,11 +119,10 @@ def normalize_like(direction: Tensor, weight: Tensor, normalization: Normalizati
         return direction
     if normalization == "weight":
         return direction * weight
-    if normalization == "layer" or weight.dim() <= 1:
-        return direction * (weight.norm() / (direction.norm() + _TINY))
-    axes = tuple(range(1, weight.dim()))
-    norms = [torch.linalg.vector_norm(t, dim=axes, keepdim=True) for t in (weight, direction)]
-    return direction * (norms[0] / (norms[1] + _TINY))
+    axes = None if normalization == "layer" or weight.dim() <= 1 else tuple(range(1, weight.dim()))
+    wanted, found = (torch.linalg.vector_norm(t, dim=axes, keepdim=True) for t in (weight, direction))
+    scaled: Tensor = direction * (wanted / (found + _TINY))
+    return scaled
 
 
 def random_direction(
@@ -130,8 +132,11 @@ def random_direction(
     stream: str = "direction_x",
     normalization: Normalization = "filter",
     exclude_1d: bool = True,
+    parameters: Collection[str] | None = None,
 ) -> Direction:
     """Draw a Gaussian direction from the weights `state`.
+
+    Each tensor has a stream of its own: neither the order of the names nor what else moves changes its numbers.
 
     Args:
         state: parameters and buffers by name, as `state_dict` gives them.
@@ -139,17 +144,17 @@ def random_direction(
         stream: name of the random stream; two axes of a plane take two streams.
         normalization: see `normalize_like`.
         exclude_1d: leave biases and batch normalization where they are (zero direction).
+        parameters: the names that may move, where `state` holds buffers that `parameter_names` cannot tell.
 
     Raises:
         ValueError: no weights are left to move.
     """
-    draws = generator(seed, stream)
     tensors = {}
     for name in parameter_names(state):
         weight = state[name].detach().cpu()
-        if exclude_1d and weight.dim() <= 1:
+        if (exclude_1d and weight.dim() <= 1) or (parameters is not None and name not in parameters):
             continue
-        noise = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
+        noise = torch.randn(weight.shape, generator=generator(seed, stream, name), dtype=weight.dtype)
         tensors[name] = normalize_like(noise, weight, normalization)
     if not tensors:
         raise ValueError("no weights with more than one dimension to move; pass exclude_1d=False")
@@ -175,11 +180,12 @@ def direction_between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], *,
     Raises:
         ValueError: names or shapes differ.
     """
-    names = parameter_names(start)
-    if span == "states":
-        names = [name for name, tensor in start.items() if tensor.is_floating_point()]
-    for name in names:
-        if name not in end or end[name].shape != start[name].shape:
+    names, others = (
+        parameter_names(state) if span == "weights" else [n for n, t in state.items() if t.is_floating_point()]
+        for state in (start, end)
+    )
+    for name in dict.fromkeys([*names, *others]):
+        if name not in start or name not in end or end[name].shape != start[name].shape:
             raise ValueError(f"the two checkpoints differ in {name!r}; a direction needs two of the same network")
     tensors = {name: end[name].detach().cpu() - start[name].detach().cpu() for name in names}
     return Direction(tensors=tensors, weights=weights_hash(start), kind="between", span=span, end=weights_hash(end))

@@ -6,11 +6,14 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
-from lossatlas.files import write_text
+from lossatlas.files import write_bytes, write_text
 from lossatlas.results import Floats, Mask
+
+_Parsed = TypeVar("_Parsed", dict[str, Any], list[Any])
 
 
 class Journal:
@@ -24,7 +27,7 @@ class Journal:
         identity: hash of everything the values depend on.
 
     Raises:
-        ValueError: the file belongs to another grid.
+        ValueError: the file belongs to another grid or is damaged.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
@@ -32,21 +35,43 @@ class Journal:
         self._path = path
         if not path.exists():
             write_text(path, json.dumps({"grid": identity}) + "\n")
-        lines = path.read_text().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        found = json.loads(whole[0])["grid"] if whole else None
+        *whole, cut = path.read_bytes().split(b"\n")
+        found = self._parsed(b"\n".join(whole[:1]), dict).get("grid")
         if found != identity:
             raise ValueError(f"{path} holds points of another grid ({found}, this one is {identity}); remove it")
-        if len(whole) < len(lines):
-            write_text(path, "".join(whole))
-        self._entries = [json.loads(line) for line in whole[1:]]
+        self._entries = [self._parsed(line, list) for line in whole[1:]]
+        if cut:
+            write_bytes(path, b"".join(line + b"\n" for line in whole))
+
+    def _parsed(self, line: bytes, kind: type[_Parsed]) -> _Parsed:
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise self._damaged(line) from error
+        if not isinstance(value, kind):
+            raise self._damaged(line)
+        return value
+
+    def _damaged(self, entry: object) -> ValueError:
+        return ValueError(f"{self._path} is damaged ({str(entry)[:60]!r} is no point of this grid); remove it")
 
     def restore(self, values: Mapping[str, Floats], computed: Mask) -> None:
-        """Fill flat value arrays and their mask with the points on disk."""
-        for index, *entry in self._entries:
+        """Fill flat value arrays and their mask with the points on disk.
+
+        Raises:
+            ValueError: an entry is no point of this grid.
+        """
+        for entry in self._entries:
+            try:
+                index, *numbers = entry[0], *map(float.fromhex, entry[1:])
+                fits = type(index) is int and 0 <= index < len(computed) and len(numbers) == len(values)
+            except (ValueError, TypeError, IndexError) as error:
+                raise self._damaged(entry) from error
+            if not fits:
+                raise self._damaged(entry)
             computed[index] = True
-            for array, value in zip(values.values(), entry, strict=True):
-                array[index] = float.fromhex(value)
+            for array, number in zip(values.values(), numbers, strict=True):
+                array[index] = number
 
     def append(self, indices: Iterable[int], values: Mapping[str, Floats]) -> None:
         """Add finished points and force them to the disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -42,14 +43,25 @@ def displaced(state: Mapping[str, Tensor], directions: Sequence[Direction], at: 
     return moved
 
 
+def _content(tensor: Tensor) -> list[str]:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return [
+        str(tensor.dtype),
+        str(tuple(tensor.shape)),
+        hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest(),
+    ]
+
+
 def _identity(
-    state: Mapping[str, Tensor], directions: Sequence[Direction], grid: Floats, data: Mapping[str, Examples]
+    state: Mapping[str, Tensor],
+    directions: Sequence[Direction],
+    grid: Floats,
+    data: Mapping[str, Examples],
+    settings: Sequence[Any],
 ) -> str:
-    parts: list[Any] = [weights_hash(state), sha256_bytes(np.ascontiguousarray(grid).tobytes())]
+    parts: list[Any] = [weights_hash(state), sha256_bytes(np.ascontiguousarray(grid).tobytes()), settings]
     parts += [[d.description(), weights_hash(d.tensors)] for d in directions]
-    for name, (inputs, labels) in data.items():
-        content = inputs.detach().cpu().contiguous().numpy().tobytes() + labels.cpu().numpy().tobytes()
-        parts.append([name, list(inputs.shape), sha256_bytes(content)])
+    parts += [[name, *map(_content, examples)] for name, examples in data.items()]
     return sha256_json(parts)
 
 
@@ -72,8 +84,11 @@ def _evaluate(
     placed = [Direction(tensors=t, weights=d.weights, kind=d.kind) for t, d in zip(moved, directions, strict=True)]
     state = {name: tensor.to(evaluator.device) for name, tensor in state.items()}
     values, computed = empty_values(VALUES, len(grid)), np.zeros(len(grid), dtype=bool)
-    book = Journal(journal, _identity(state, directions, grid, data)) if journal else None
-    if book:
+    book = None
+    if journal:
+        # the network's description, and what decides about rounding
+        settings = [repr(model), evaluator.device.type, {k: v for k, v in engine.items() if k != "device"}]
+        book = Journal(journal, _identity(state, directions, grid, data, settings))
         book.restore(values, computed)
     todo = [int(i) for i in np.flatnonzero(~computed)]
     fresh: list[int] = []
@@ -88,16 +103,25 @@ def _evaluate(
             if book and (i == todo[-1] or time.monotonic() - flushed > _FLUSH_SECONDS):
                 book.append(fresh, values)
                 fresh, flushed = [], time.monotonic()
-    return _Points(values, computed, _explain(state, placed, grid, values))
+    return _Points(values, computed, _explain(state, placed, grid, values, tested="test" in data))
 
 
 def _explain(
-    state: Mapping[str, Tensor], directions: Sequence[Direction], grid: Floats, values: Mapping[str, Floats]
+    state: Mapping[str, Tensor],
+    directions: Sequence[Direction],
+    grid: Floats,
+    values: Mapping[str, Floats],
+    *,
+    tested: bool,
 ) -> str:
     """Return why losses are not finite, empty when all are."""
-    bad = np.flatnonzero(~np.isfinite(values["train_loss"]))
+    # without a test set its losses are NaN everywhere, and not to be explained
+    losses = [a for n, a in values.items() if n.endswith("_loss") and (n == "train_loss" or tested)]
+    bad = np.flatnonzero(~np.isfinite(losses).all(axis=0))
     if not len(bad):
         return ""
+    if not all(bool(torch.isfinite(t).all()) for t in state.values()):
+        return "the checkpoint's own weights are not finite"
     names = [n for n in state if n.endswith("running_var") and any(n in d.tensors for d in directions)]
     negative = sum(
         any(bool((p[n] < 0).any()) for n in names) for p in (displaced(state, directions, grid[i]) for i in bad)
@@ -115,6 +139,10 @@ def _coordinates(name: str, values: npt.ArrayLike) -> Floats:
     if axis.ndim != 1 or not len(axis) or not np.isfinite(axis).all():
         raise ValueError(f"{name} has shape {axis.shape}; it must be a vector of at least one finite coordinate")
     return axis
+
+
+def _parameters(model: nn.Module) -> set[str]:
+    return {name for name, _ in model.named_parameters(remove_duplicate=False)}
 
 
 def _splits(train: Examples, test: Examples | None) -> dict[str, Examples]:
@@ -159,7 +187,11 @@ def line(
     """
     grid = _coordinates("alpha", np.linspace(-1, 1, 51) if alpha is None else alpha)
     along = direction or random_direction(
-        model_state(model), seed=seed, normalization=normalization, exclude_1d=exclude_1d
+        model_state(model),
+        seed=seed,
+        normalization=normalization,
+        exclude_1d=exclude_1d,
+        parameters=_parameters(model),
     )
     points = _evaluate(
         model,
@@ -218,7 +250,12 @@ def plane(
     ys = _coordinates("y", xs if y is None else y)
     axes = directions or tuple(
         random_direction(
-            model_state(model), seed=seed, stream=stream, normalization=normalization, exclude_1d=exclude_1d
+            model_state(model),
+            seed=seed,
+            stream=stream,
+            normalization=normalization,
+            exclude_1d=exclude_1d,
+            parameters=_parameters(model),
         )
         for stream in ("direction_x", "direction_y")
     )

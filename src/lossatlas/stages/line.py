@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lossatlas.files import read_json
@@ -34,7 +36,7 @@ def compute(job: Job) -> None:
     diverged = [run for run in (subject.run, *ends) if run["status"] == "diverged"]
     if diverged:
         note = f"{diverged[0]['run']} diverged ({diverged[0]['note']})"
-        empty = {name: np.full(len(alpha), np.nan) for name in VALUES}
+        empty: dict[str, Any] = {name: np.full(len(alpha), np.nan) for name in VALUES}
         result = Line(alpha=alpha, **empty, computed=np.zeros(len(alpha), dtype=bool), note=note)
     else:
         direction = _direction(job, subject)

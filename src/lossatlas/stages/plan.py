@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lossatlas.closure import PACKAGE, import_closure
+from lossatlas.closure import PACKAGE, import_closure, source_hash
 from lossatlas.config import Params
 from lossatlas.files import sha256_file, sha256_json, sha256_path
 from lossatlas.models import FAMILIES
@@ -78,7 +78,7 @@ class Task:
             "inputs": inputs,
             "versions": {name: version(name) for name in self.libraries},
         }
-        code = {path.relative_to(PACKAGE).as_posix(): sha256_file(path) for path in self.code}
+        code = {path.relative_to(PACKAGE).as_posix(): source_hash(path) for path in self.code}
         return {**described, "code": sha256_json(code), "stage_hash": sha256_json([described, code])}
 
 
@@ -99,7 +99,12 @@ def make_task(workspace: Workspace, params: Params, key: Key) -> Task:
     """
     kind, name = key
     makers = {"data": _data, "train": _train, "line": _line, "plane": _plane}
-    groups = {"data": params.datasets, "train": params.runs, "line": params.lines, "plane": params.planes}
+    groups: dict[str, Mapping[str, Any]] = {
+        "data": params.datasets,
+        "train": params.runs,
+        "line": params.lines,
+        "plane": params.planes,
+    }
     known = list(groups[kind]) if kind in groups else ["all"] if kind in KINDS else []
     if name not in known:
         where = f"known: {', '.join(known) or 'none'}" if kind in KINDS else f"kinds: {', '.join(KINDS)}"

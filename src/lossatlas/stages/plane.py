@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lossatlas.landscape.directions import random_direction
@@ -13,7 +15,7 @@ from lossatlas.stages.landscape import Subject, account, axis, engine_settings, 
 
 def _skipped(job: Job, subject: Subject) -> Plane:
     x, y = axis(job.settings["x"]), axis(job.settings["y"])
-    empty = {name: np.full((len(x), len(y)), np.nan) for name in VALUES}
+    empty: dict[str, Any] = {name: np.full((len(x), len(y)), np.nan) for name in VALUES}
     note = f"the run diverged ({subject.run['note']})"
     return Plane(x=x, y=y, **empty, computed=np.zeros((len(x), len(y)), dtype=bool), note=note)
 

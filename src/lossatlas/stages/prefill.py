@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lossatlas.closure import SourceChangedError, package_hash
 from lossatlas.config import Params, load_params
 from lossatlas.paths import Workspace
 from lossatlas.stages.plan import Key, make_task, stage_keys
@@ -22,8 +23,10 @@ class Summary:
     blocked: list[Key] = field(default_factory=list)
 
 
-def complete_stage(root: str, key: Key) -> Outcome:
-    """Complete one stage in scratch; what the workers run."""
+def complete_stage(root: str, key: Key, package: str) -> Outcome:
+    """Complete one stage in scratch; what the workers run, each with the sources that the parent started with."""
+    if package_hash() != package:
+        raise SourceChangedError("the package's source changed since this began; run the same command again")
     workspace = Workspace(Path(root))
     return Runner(workspace, load_params(workspace)).prefill(key)
 
@@ -39,6 +42,7 @@ def prefill(
         executor: where the stages run.
         tell: called with each outcome, and with a line of text for each failure.
     """
+    package_hash()
     waiting = {key: {i.key for i in make_task(workspace, params, key).inputs.values()} for key in stage_keys(params)}
     summary = Summary()
     running: dict[Future[Outcome], Key] = {}
@@ -46,7 +50,7 @@ def prefill(
     while waiting or running:
         for key in [key for key, needs in waiting.items() if needs <= finished]:
             del waiting[key]
-            running[executor.submit(complete_stage, str(workspace.root), key)] = key
+            running[executor.submit(complete_stage, str(workspace.root), key, package_hash())] = key
         if not running:
             summary.blocked = list(waiting)
             break

@@ -19,6 +19,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from lossatlas.closure import package_hash, require_unchanged
 from lossatlas.config import Params
 from lossatlas.files import publish, read_json, sha256_path, write_json
 from lossatlas.paths import Workspace
@@ -42,6 +43,7 @@ class Runner:
 
     def __init__(self, workspace: Workspace, params: Params) -> None:
         """Take the checkout and its settings."""
+        package_hash()  # all sources, before any is imported lazily
         self.workspace, self.params = workspace, params
         self._locate_published = published(workspace, params.preset)
 
@@ -115,6 +117,7 @@ class Runner:
         finally:
             if live:
                 live.close(read_json(out / "run.json")["status"] if status == "finished" else status)
+        require_unchanged(task.code)
         write_json(out / "stage.json", {**described, "preset": self.params.preset})
         facts |= {"seconds": time.perf_counter() - begin, **_host(self.workspace)}
         write_json(folder / "side.json", facts)

@@ -51,7 +51,9 @@ def compute(job: Job) -> None:
     model = build(network["family"], **sizes, **network["options"])
     recipe = _recipe(run["train"])
     initialize(model, scheme=recipe.initialization, generator=generator(run["seed"], "init"))
-    newest = job.out / "final.safetensors"
+    newest, state = job.out / "final.safetensors", job.work / "state.pt"
+    if not newest.exists():  # someone removed the weights kept so far: they can only be had from the start
+        state.unlink(missing_ok=True)
 
     def keep(epoch: int, trained: nn.Module) -> None:
         names = [f"epoch_{epoch:04d}.safetensors"] if epoch < recipe.epochs else []
@@ -64,7 +66,7 @@ def compute(job: Job) -> None:
         recipe,
         seed=run["seed"],
         keep=keep,
-        state=job.work / "state.pt",
+        state=state,
         device=job.settings["device"],
         on_epoch=job.on_epoch,
         label=job.name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,13 @@ from torch.nn import functional
 
 from lossatlas.data import NORMALIZATIONS, DataSet, augment, normalize
 from lossatlas.engine.evaluator import Evaluator, model_state
+from lossatlas.files import canonical_json
 from lossatlas.progress import progress as progress_bar
 from lossatlas.randomness import derived_seed, generator
 from lossatlas.results import History
 from lossatlas.training.batches import epoch_batches, micro_batches, steps_per_epoch
+from lossatlas.training.dropout import seeded
+from lossatlas.training.precision import forward_precision, tensor_cores
 from lossatlas.training.recipe import Recipe
 from lossatlas.training.schedules import Schedule, make_schedule
 from lossatlas.training.state import ROWS, Progress, load_state, save_state
@@ -42,25 +44,21 @@ class _Run:
         }
         self.evaluator = Evaluator(model, clean, device=device)
 
-    def _inputs(self, chosen: Tensor, draws: torch.Generator) -> Tensor:
+    def _images(self, chosen: Tensor, draws: torch.Generator) -> Tensor:
+        """Return the raw images of a whole batch, so that augmentation does not depend on the micro-batches."""
         images = self.images[chosen]
-        if self.recipe.augment is not None:
-            images = augment(images, draws, **self.recipe.augment)
-        return normalize(images, self.constants).contiguous(memory_format=torch.channels_last)
-
-    def _precision(self) -> Any:
-        if self.recipe.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
+        return images if self.recipe.augment is None else augment(images, draws, **self.recipe.augment)
 
     def _step(self, batch: Tensor, draws: torch.Generator) -> None:
         """Take one optimizer step on the mean loss of a batch."""
+        chosen = batch.to(self.device)
+        parts = [micro_batches(x, self.recipe.micro_batch) for x in (self._images(chosen, draws), self.labels[chosen])]
         self.optimizer.zero_grad(set_to_none=True)
-        for part in micro_batches(batch, self.recipe.micro_batch):
-            chosen = part.to(self.device)
-            with self._precision():
-                logits = self.forward(self._inputs(chosen, draws))
-            loss = functional.cross_entropy(logits.float(), self.labels[chosen], reduction="sum") / len(batch)
+        for images, labels in zip(*parts, strict=True):
+            inputs = normalize(images, self.constants).contiguous(memory_format=torch.channels_last)
+            with forward_precision(self.recipe.precision, self.device):
+                logits = self.forward(inputs)
+            loss = functional.cross_entropy(logits.float(), labels, reduction="sum") / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
 
@@ -75,9 +73,7 @@ class _Run:
         draws = generator(self.seed, "augment", number)
         norms = []
         self.model.train()
-        # dropout takes no generator: the global one is forked and seeded for the epoch
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(derived_seed(self.seed, "dropout", number))
+        with seeded(self.device, derived_seed(self.seed, "dropout", number)):
             for batch in order:
                 rate = schedule(len(done.rates) + 1)
                 for group in self.optimizer.param_groups:
@@ -122,7 +118,7 @@ def train(
         model: an initialized network that returns logits.
         data: uint8 images and labels.
         recipe: how to train.
-        seed: of the order and the augmentation, by epoch.
+        seed: of the order, the augmentation and dropout, by epoch.
         keep: called with the epoch and the network whenever `recipe` keeps its weights; idempotent.
         state: file for the state after each epoch; a run goes on from it if it exists.
         device: where to train.
@@ -134,12 +130,10 @@ def train(
         The history (losses of the clean training and test set in eval mode) and the wall seconds of each epoch.
 
     Raises:
-        ValueError: the state file is damaged, or the batch size exceeds what is possible.
+        ValueError: an impossible schedule, or a state file that is damaged or of another network, seed or recipe.
     """
     place = torch.device(device)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = recipe.precision == "tf32"
     model.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = _Run(model, data, recipe, seed=seed, device=place)
     steps = steps_per_epoch(len(data.train_labels), recipe.batch_size)
     schedule = make_schedule(
         recipe.schedule,
@@ -148,23 +142,32 @@ def train(
         steps_per_epoch=steps,
         options=recipe.schedule_options,
     )
-    done = load_state(state, model, run.optimizer) if state and state.exists() else Progress()
-    for epoch in range(done.epoch + 1):
-        _announce(on_epoch, done, epoch)
-    with progress_bar(label, recipe.epochs * steps, done=len(done.rates), unit="steps") as advance:
-        while done.epoch < recipe.epochs and done.status == "finished":
-            begin = time.perf_counter()
-            if done.epoch >= 0:
-                run.epoch(done.epoch + 1, schedule, done, advance)
-            run.measure(done)
-            done.epoch += 1
-            done.seconds.append(time.perf_counter() - begin)
-            if recipe.keeps(done.epoch) or done.status == "diverged":
-                keep(done.epoch, model)
-            if state:
-                save_state(state, model, run.optimizer, done)
-            _announce(on_epoch, done, done.epoch)
+    with tensor_cores(tf32=recipe.precision == "tf32"):
+        run = _Run(model, data, recipe, seed=seed, device=place)
+        done = _begun(state, run, canonical_json({"seed": seed, **recipe.settings()}))
+        for epoch in range(done.epoch + 1):
+            _announce(on_epoch, done, epoch)
+        with progress_bar(label, recipe.epochs * steps, done=len(done.rates), unit="steps") as advance:
+            while done.epoch < recipe.epochs and not done.diverged:
+                begin = time.perf_counter()
+                if done.epoch >= 0:
+                    run.epoch(done.epoch + 1, schedule, done, advance)
+                run.measure(done)
+                done.epoch += 1
+                done.seconds.append(time.perf_counter() - begin)
+                if recipe.keeps(done.epoch) or done.diverged:
+                    keep(done.epoch, model)
+                if state:
+                    save_state(state, model, run.optimizer, done)
+                _announce(on_epoch, done, done.epoch)
     return done.history(dict(provenance or {})), done.seconds
+
+
+def _begun(state: Path | None, run: _Run, settings: str) -> Progress:
+    """Return what the state file says was done, or that nothing was."""
+    if state is None or not state.exists():
+        return Progress(settings=settings)
+    return load_state(state, run.model, run.optimizer, settings=settings)
 
 
 def _announce(on_epoch: Callable[[Mapping[str, float]], None] | None, done: Progress, epoch: int) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from lossatlas.data import NormalizationName
+from lossatlas.training.precision import Precision
 from lossatlas.training.schedules import ScheduleKind
 
-Precision = Literal["float32", "tf32", "bf16"]
+OptimizerName = Literal["sgd", "adam"]
+InitializationName = Literal["li", "garipov", "torch", "glorot"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,33 +33,51 @@ class Recipe:
         augment: random crop and flip per image; None trains on the clean images.
         normalization: name of the input normalization.
         initialization: name of the initialization.
-        micro_batch: largest number of examples in memory at once; gradients of a larger batch are accumulated.
+        micro_batch: largest number of examples in one pass; gradients of a larger batch are accumulated.
             Batch normalization then uses the statistics of each micro-batch, and its running statistics are updated
             once per micro-batch.
         checkpoints: epochs whose weights are kept, besides 0 and the last.
         precision: of the forward pass on a GPU.
         compile: run the network through `torch.compile`.
+
+    Raises:
+        ValueError: an unknown name or an impossible number.
     """
 
     epochs: int
     batch_size: int
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: OptimizerName = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     schedule: ScheduleKind = "step_drops"
-    schedule_options: Mapping[str, Any] = field(default_factory=lambda: {"fractions": [1 / 2, 3 / 4, 11 / 12]})
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
     augment: Mapping[str, Any] | None = None
     normalization: NormalizationName = "li"
-    initialization: Literal["li", "garipov", "torch", "glorot"] = "li"
+    initialization: InitializationName = "li"
     micro_batch: int | None = None
-    checkpoints: Iterable[int] = ()
+    checkpoints: Collection[int] = ()
     precision: Precision = "float32"
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the closed choices and the counts, and keep the checkpoints of an iterator that is used up once."""
+        object.__setattr__(self, "checkpoints", tuple(self.checkpoints))
+        for name, allowed in _CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"{name} = {value!r} is unknown; allowed: {', '.join(allowed)}")
+        for name, least in (("epochs", 0), ("batch_size", 1), ("micro_batch", 1)):
+            if (count := getattr(self, name)) is not None and count < least:
+                raise ValueError(f"{name} = {count} is impossible; it must be at least {least}")
+
+    def settings(self) -> dict[str, Any]:
+        """Return all settings as plain values."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
     def keeps(self, epoch: int) -> bool:
         """Return whether the weights after `epoch` are kept."""
-        return epoch in (0, self.epochs) or epoch in tuple(self.checkpoints)
+        return epoch in (0, self.epochs) or epoch in self.checkpoints
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer over all parameters of `model`."""
@@ -70,3 +90,12 @@ class Recipe:
             weight_decay=self.weight_decay,
             nesterov=self.momentum > 0,
         )
+
+
+_CHOICES = {
+    "optimizer": get_args(OptimizerName),
+    "schedule": get_args(ScheduleKind),
+    "normalization": get_args(NormalizationName),
+    "initialization": get_args(InitializationName),
+    "precision": get_args(Precision),
+}

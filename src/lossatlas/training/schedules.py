@@ -9,6 +9,17 @@ from typing import Any, Literal
 Schedule = Callable[[int], float]
 ScheduleKind = Literal["constant", "step_drops", "cosine_cycles", "fge_triangle", "piecewise_linear"]
 
+LI_FRACTIONS = (1 / 2, 3 / 4, 11 / 12)  # Li et al. 2018: epochs 150, 225 and 275 of 300
+
+# options of each schedule: those it needs, those it may have
+_OPTIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "constant": ((), ()),
+    "step_drops": ((), ("fractions", "factor")),
+    "cosine_cycles": (("cycles",), ()),
+    "fge_triangle": (("low", "cycle_epochs"), ()),
+    "piecewise_linear": ((), ("flat", "end", "last")),
+}
+
 
 def constant(*, lr: float) -> Schedule:
     """Return the schedule that always gives `lr`."""
@@ -65,24 +76,37 @@ def make_schedule(
         lr: initial (highest) learning rate.
         epochs: length of the training.
         steps_per_epoch: optimizer steps in an epoch.
-        options: `fractions` of the epochs after which the rate drops, and `factor` (step_drops); `cycles`
-            (cosine_cycles); `low` and `cycle_epochs` (fge_triangle); `flat`, `end`, `last` (piecewise_linear).
+        options: `fractions` of the epochs after which the rate drops (default: Li et al. 2018), and `factor`
+            (step_drops); `cycles` (cosine_cycles); `low` and `cycle_epochs` (fge_triangle); `flat`, `end`, `last`
+            (piecewise_linear).
 
     Raises:
-        ValueError: an unknown schedule.
+        ValueError: an unknown schedule, or an option that it does not have or lacks.
     """
     given = dict(options or {})
+    _check(kind, given)
     total = epochs * steps_per_epoch
     if kind == "constant":
         return constant(lr=lr)
     if kind == "step_drops":
-        drops = [round(fraction * epochs) * steps_per_epoch for fraction in given.pop("fractions")]
+        # a short training has one epoch at the full rate whatever its fractions round to
+        after = [max(1, round(part * epochs)) for part in given.pop("fractions", LI_FRACTIONS)]
+        drops = [epoch * steps_per_epoch for epoch in after]
         return step_drops(lr=lr, drops=drops, **given)
     if kind == "cosine_cycles":
         return cosine_cycles(lr=lr, total=total, **given)
     if kind == "fge_triangle":
         cycle = given.pop("cycle_epochs") * steps_per_epoch
         return fge_triangle(high=lr, cycle=cycle, **given)
-    if kind == "piecewise_linear":
-        return piecewise_linear(lr=lr, total=total, **given)
-    raise ValueError(f"schedule {kind!r} is unknown; known: {', '.join(ScheduleKind.__args__)}")  # type: ignore[attr-defined]
+    return piecewise_linear(lr=lr, total=total, **given)
+
+
+def _check(kind: str, given: Mapping[str, Any]) -> None:
+    if kind not in _OPTIONS:
+        raise ValueError(f"schedule {kind!r} is unknown; known: {', '.join(_OPTIONS)}")
+    needed, optional = _OPTIONS[kind]
+    if missing := set(needed) - set(given):
+        raise ValueError(f"schedule {kind} needs the option {min(missing)!r}")
+    if foreign := set(given) - {*needed, *optional}:
+        allowed = ", ".join((*needed, *optional)) or "none"
+        raise ValueError(f"schedule {kind} has no option {min(foreign)!r}; allowed: {allowed}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ class Progress:
         seconds: wall time of every epoch in `rows`.
         status: `diverged` as soon as a loss or weight is not finite.
         note: where it diverged.
+        settings: seed and recipe of the run, as text.
     """
 
     epoch: int = -1
@@ -36,6 +39,12 @@ class Progress:
     seconds: list[float] = field(default_factory=list)
     status: Status = "finished"
     note: str = ""
+    settings: str = ""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.status == "diverged"
 
     def history(self, provenance: dict[str, Any]) -> History:
         """Return the result type."""
@@ -59,18 +68,53 @@ def save_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
         torch.save(content, temporary)
 
 
-def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def load_state(
+    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, *, settings: str | None = None
+) -> Progress:
     """Restore what `save_state` wrote.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged, or belongs to another network or to other `settings` (None: any).
     """
+    content = _read(path)
+    progress = Progress(**content["progress"])
+    if settings is not None and progress.settings != settings:
+        difference = _difference(progress.settings, settings)
+        raise ValueError(
+            f"the training state {path} belongs to another seed or recipe ({difference}); "
+            "delete it to train from the start, or name another file"
+        )
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
         model.load_state_dict(content["model"])
         optimizer.load_state_dict(content["optimizer"])
-        return Progress(**content["progress"])
-    except (RuntimeError, KeyError, TypeError, EOFError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(
-            f"the training state {path} is damaged ({error}); delete it to train from the start"
+            f"the training state {path} belongs to another network ({error}); "
+            "delete it to train from the start, or name another file"
         ) from error
+    return progress
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the content of a state file after a test of its checksums, which `torch.load` leaves out."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (part := archive.testzip()) is not None:
+                raise ValueError(f"wrong checksum of {part}")
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        missing = {"model", "optimizer", "progress"} - content.keys()
+        if missing:
+            raise ValueError(f"{min(missing)} is missing")
+    # what a damaged archive or pickle raises is open-ended
+    except Exception as error:
+        raise ValueError(
+            f"the training state {path} is damaged ({type(error).__name__}: {error}); delete it to train from the start"
+        ) from error
+    return content
+
+
+def _difference(there: str, here: str) -> str:
+    """Return the first setting that differs."""
+    old, new = (json.loads(text or "{}") for text in (there, here))
+    name = next(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+    return f"{name} is {old.get(name)!r} there, {new.get(name)!r} here"

@@ -1,0 +1,173 @@
+"""The whole pipeline, preset `smoke`, in temporary copies of the repository."""
+
+import json
+import sqlite3
+
+import pytest
+
+from conftest import copy_repository
+from lossatlas.files import sha256_file
+
+pytestmark = pytest.mark.pipeline
+
+
+def hashes(folder, *parts):
+    """Hashes of the published files; what depends on wall time lies in `artifacts/side`."""
+    files = [path for part in parts for path in (folder / part).rglob("*") if path.is_file()]
+    return {p.relative_to(folder).as_posix(): sha256_file(p) for p in files if p.name != ".gitignore"}
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A copy in which the pipeline ran: filled ahead in parallel, published by DVC."""
+    folder = tmp_path_factory.mktemp("smoke")
+    run = copy_repository(folder)
+    assert "preset smoke" in run("lossatlas", "compose", "preset=smoke").stdout
+    run("lossatlas", "prefill")
+    run("dvc", "repro")
+    return folder, run
+
+
+@pytest.fixture(scope="module")
+def tracked(smoke):
+    folder, run = smoke
+    first = run("lossatlas", "track").stdout
+    return folder, run, first
+
+
+def test_every_stage_published(smoke):
+    folder, _ = smoke
+    published = folder / "artifacts/smoke"
+    for name in ("resnet20", "resnet20_noshort", "vgg9"):
+        assert (published / "train" / name / "final.safetensors").is_file()
+        assert json.loads((folder / f"reports/smoke/metrics/{name}.json").read_text())["status"] == "finished"
+    assert (published / "plane/resnet20_noshort/plane.h5").is_file()
+    assert (published / "line/vgg9/line.h5").is_file()
+    assert (folder / "reports/smoke/report.html").stat().st_size > 100_000
+    assert list((folder / "reports/smoke/figures").glob("*.png"))
+
+
+def test_the_second_time_does_nothing(smoke):
+    _, run = smoke
+    assert "Data and pipelines are up to date." in run("dvc", "repro").stdout
+
+
+def test_checks_pass_and_are_told(smoke):
+    _, run = smoke
+    told = run("lossatlas", "check").stdout
+    assert "pass" in told and "fail" not in told.split()
+
+
+def test_dvc_shows_metrics_plots_and_parameters(smoke):
+    folder, run = smoke
+    assert "resnet20.json" in run("dvc", "metrics", "show").stdout
+    run("dvc", "plots", "show", "-o", "shown")
+    assert (folder / "shown/index.html").is_file()
+    assert "smoke" in run("dvc", "params", "diff").stdout
+
+
+def test_plain_repro_from_nothing_gives_the_same_bytes(smoke, tmp_path):
+    folder, _ = smoke
+    run = copy_repository(tmp_path)
+    run("lossatlas", "compose", "preset=smoke")
+    run("dvc", "repro")
+    parts = ("artifacts/smoke", "reports/smoke")
+    assert hashes(tmp_path, *parts) == hashes(folder, *parts)
+
+
+def count_rows(folder):
+    with sqlite3.connect(folder / "tracking/mlflow.db") as database:
+        tables = ("runs", "metrics", "params", "tags")
+        counts = {table: database.execute(f"select count(*) from {table}").fetchone()[0] for table in tables}
+    return counts | {"files": len(list((folder / "tracking/artifacts").rglob("*")))}
+
+
+def test_tracking_names_the_report_and_the_database(tracked):
+    folder, _, first = tracked
+    assert f"report: {folder / 'reports/smoke/report.html'}" in first
+    assert "tracking/mlflow.db" in first
+    assert count_rows(folder)["runs"] == 8  # data, three trainings, two planes, a line and the report
+
+
+def test_tracking_twice_adds_nothing(tracked):
+    folder, run, _ = tracked
+    before = count_rows(folder)
+    run("dvc", "repro")
+    run("lossatlas", "track")
+    assert count_rows(folder) == before
+
+
+def stale(run):
+    """The stages that DVC would run again."""
+    status = json.loads(run("dvc", "status", "--json").stdout)
+    return {name for name, changes in status.items() if any("changed deps" in change for change in changes)}
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("src/lossatlas/report/page.py", {"report"}),
+        ("src/lossatlas/report/figures/style.py", {"figures"}),
+        ("src/lossatlas/models/vgg.py", {"train@vgg9", "line@vgg9", "plane@resnet20", "plane@resnet20_noshort"}),
+        ("src/lossatlas/config.py", set()),
+        ("src/lossatlas/tracking/store.py", set()),
+    ],
+)
+def test_an_edit_makes_only_what_uses_it_stale(smoke, file, expected):
+    folder, run = smoke
+    before = (folder / file).read_text()
+    try:
+        (folder / file).write_text(before + "\n# edited\n")
+        assert stale(run) == expected
+    finally:
+        (folder / file).write_text(before)
+
+
+def test_an_edited_family_retrains_its_runs_only(smoke):
+    """Surfaces list every family as a dependency; those of other families are only published again."""
+    folder, run = smoke
+    file = folder / "src/lossatlas/models/vgg.py"
+    before = file.read_text()
+    try:
+        file.write_text(before + "\n# edited\n")
+        told = run("dvc", "repro").stdout
+        assert "train vgg9: computed" in told and "line vgg9: computed" in told
+        assert "plane resnet20: finished before" in told
+        assert "train resnet20:" not in told
+    finally:
+        file.write_text(before)
+        run("dvc", "repro")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["runs.resnet20.train.epochs=-1"], "greater than or equal to 0"),
+        (["planes.resnet20.x.points=0"], "greater than or equal to 1"),
+        (["model@runs.resnet20.model=alexnet"], "alexnet"),
+        (["nothing=1"], "unknown key"),
+    ],
+)
+def test_wrong_settings_end_with_one_line(repository, overrides, words):
+    folder, run = repository
+    before = (folder / "params.yaml").read_text()
+    done = run("lossatlas", "compose", "preset=smoke", *overrides, code=2)
+    assert done.stderr.count("\n") == 1 and words in done.stderr
+    assert (folder / "params.yaml").read_text() == before
+
+
+def test_a_missing_data_root_is_one_line_and_publishes_nothing(repository):
+    folder, run = repository
+    run("lossatlas", "compose", "preset=cifar-mini", "datasets.cifar10.root=not/there")
+    done = run("lossatlas", "stage", "data", "cifar10", code=2)
+    assert done.stderr.count("\n") == 1 and "not/there" in done.stderr
+    assert not (folder / "artifacts").exists()
+    filled = run("lossatlas", "prefill", code=1)
+    assert "data cifar10 failed" in filled.stderr and "not/there" in filled.stderr
+
+
+def test_a_stage_without_its_input_says_which_to_run(repository):
+    _, run = repository
+    run("lossatlas", "compose", "preset=smoke")
+    done = run("lossatlas", "stage", "train", "vgg9", code=2)
+    assert "run `dvc repro` or `lossatlas stage data digits`" in done.stderr
