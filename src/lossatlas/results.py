@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -35,6 +35,8 @@ UNITS = {
     "step_weight_norm": "L2 norm of all weights with more than one dimension",
     "computed": "true where the value was computed; false values are NaN",
 }
+# what h5py raises on files cut short or overwritten
+_HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError)
 VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
@@ -86,12 +88,23 @@ def read_hdf5(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
         with h5py.File(path, "r") as file:
             arrays = {name: data[()] for name, data in file.items()}
             attributes = dict(file.attrs)
-    except OSError as error:
+            provenance = json.loads(attributes.get("provenance", "{}"))
+    except _HDF5_ERRORS as error:
         raise ValueError(f"{path} is damaged or not an HDF5 file ({error}); remove it and compute it again") from error
     if attributes.get("kind") != kind:
-        raise ValueError(f"{path} holds a {attributes.get('kind', 'unknown result')}, expected a {kind}")
-    attributes["provenance"] = json.loads(attributes.get("provenance", "{}"))
+        raise ValueError(f"{path} holds {attributes.get('kind', 'an unknown result')!r}, expected {kind!r}")
+    attributes["provenance"] = provenance
     return arrays, attributes
+
+
+def _content(path: Path, result: type[Line | Plane | History], kind: str) -> dict[str, Any]:
+    """Return the fields of a result from its file."""
+    arrays, attributes = read_hdf5(path, kind)
+    names = {item.name for item in fields(result)}
+    found = arrays | {name: value for name, value in attributes.items() if name in names}
+    if differing := names ^ found.keys():
+        raise ValueError(f"{path} lacks or adds {', '.join(sorted(differing))}; remove it and compute it again")
+    return found
 
 
 @dataclass(frozen=True)
@@ -116,8 +129,7 @@ class Line:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read from an HDF5 file."""
-        arrays, attributes = read_hdf5(path, "line")
-        return cls(**arrays, note=attributes["note"], provenance=attributes["provenance"])
+        return cls(**_content(path, cls, "line"))
 
 
 @dataclass(frozen=True)
@@ -143,8 +155,7 @@ class Plane:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read from an HDF5 file."""
-        arrays, attributes = read_hdf5(path, "plane")
-        return cls(**arrays, note=attributes["note"], provenance=attributes["provenance"])
+        return cls(**_content(path, cls, "plane"))
 
 
 @dataclass(frozen=True)
@@ -176,6 +187,4 @@ class History:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read from an HDF5 file."""
-        arrays, attributes = read_hdf5(path, "history")
-        kept = {name: attributes[name] for name in ("status", "note", "provenance")}
-        return cls(**arrays, **kept)
+        return cls(**_content(path, cls, "history"))

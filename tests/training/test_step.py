@@ -7,7 +7,7 @@ from torch.nn import functional
 from lossatlas.data import NORMALIZATIONS, normalize
 from lossatlas.randomness import generator
 from lossatlas.training import loop
-from training.cases import make_data, network, plain_network, recipe, run, state_of
+from training.cases import make_data, network, plain_network, recipe, run, same_states, state_of
 
 DATA = make_data()
 
@@ -108,6 +108,28 @@ def test_augmentation_works_on_raw_pixels(monkeypatch):
     clean = [("normalize", torch.uint8, 26, cifar), ("normalize", torch.uint8, 10, cifar)]  # for the evaluation
     step = [("augment", torch.uint8, 13, options)] + [("normalize", torch.uint8, n, cifar) for n in (7, 6)]
     assert seen == clean + step + step
+
+
+def test_each_epoch_draws_its_own_augmentation(monkeypatch):
+    seeds = []
+
+    def augmented(images, draws, **_):
+        seeds.append(draws.initial_seed())
+        return images
+
+    monkeypatch.setattr(loop, "augment", augmented)
+    for seed in (0, 1):
+        run(plain_network(), DATA, recipe(epochs=2, augment={"padding": 1, "flip": True}), seed=seed)
+    steps = 4  # one generator goes through all steps of an epoch
+    assert seeds[::steps] == seeds[steps - 1 :: steps] and len(set(seeds[::steps])) == 4
+
+
+def test_a_network_in_eval_mode_is_trained_in_training_mode():
+    model = network("resnet", depth=8, base_width=4)
+    _, expected = run(network("resnet", depth=8, base_width=4), DATA, recipe())
+    _, kept = run(model.eval(), DATA, recipe())
+    assert same_states(kept[2], expected[2])
+    assert kept[2]["bn1.num_batches_tracked"] == 8
 
 
 def test_augmentation_changes_the_training_and_not_the_evaluation():

@@ -41,7 +41,7 @@ def table2(results: Results, targets: Targets) -> Table:
     pairs = [f"{name}, {who}" for name in measured for who in ("ours", "published")]
     columns = ("network", "initial rate, ours", "initial rate, published", *pairs)
     text = "Table 2 of Li et al. 2018: final losses (nats per example) and errors (percent)."
-    return Table("table-2", "Final losses and errors of the architectures", text, columns, tuple(rows))
+    return Table("table-2", "Table 2. Final losses and errors of the architectures", text, columns, tuple(rows))
 
 
 def _ours(run: Run | None, quantity: str) -> Cell:

@@ -72,7 +72,7 @@ def png(figure: Figure) -> bytes:
         canvas.draw()
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     # flat colours: a palette of their own is a quarter of the size and looks the same
-    colours = picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    colours = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     colours.save(buffer, "PNG", optimize=True, dpi=(DPI, DPI))
     return buffer.getvalue()

@@ -1,0 +1,175 @@
+import time
+from dataclasses import fields, replace
+
+import h5py
+import numpy as np
+import pytest
+
+from lossatlas.results import UNITS, VALUES, History, Line, Plane, read_hdf5, write_hdf5
+
+PROVENANCE = {"seed": 0, "direction": {"kind": "random"}, "examples": [7, 0]}
+
+
+def plane():
+    draws = np.random.default_rng(0)
+    values = {name: draws.normal(size=(3, 2)) for name in VALUES}
+    values["train_loss"][0] = [np.nan, np.inf]
+    values["test_loss"][1] = [-np.inf, -0.0]
+    computed = np.array([[False, True], [True, True], [True, True]])
+    return Plane(
+        x=np.array([-1.0, 0, 1]), y=np.array([0.0, 2]), **values, computed=computed, note="why", provenance=PROVENANCE
+    )
+
+
+def line():
+    values = {name: np.array([1.0, np.nan, np.inf, 5e-324]) for name in VALUES}
+    return Line(
+        alpha=np.linspace(0, 1, 4), **values, computed=np.array([True, False, True, True]), provenance=PROVENANCE
+    )
+
+
+def history(steps=4):
+    rows = {f.name: np.array([np.nan, 1.0, 0.5]) for f in fields(History)[1:7]}
+    step = np.arange(1, steps + 1)
+    return History(
+        epoch=np.arange(3), **rows, step=step, step_learning_rate=step / 10, step_weight_norm=step * 2.0,
+        status="diverged", note="step 4: loss is nan", provenance=PROVENANCE,
+    )  # fmt: skip
+
+
+RESULTS = {"plane": plane, "line": line, "history": history}
+AXES = {"plane": ("x", "y"), "line": ("alpha",), "history": ("epoch", "step")}
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_round_trip_keeps_every_bit(kind, tmp_path):
+    result = RESULTS[kind]()
+    result.save(tmp_path / "r.h5")
+    loaded = type(result).load(tmp_path / "r.h5")
+    for item in fields(result):
+        before, after = getattr(result, item.name), getattr(loaded, item.name)
+        if isinstance(before, np.ndarray):
+            assert (after.dtype, after.shape) == (before.dtype, before.shape)
+            assert after.tobytes() == before.tobytes()
+        else:
+            assert after == before
+    loaded.save(tmp_path / "again.h5")
+    assert (tmp_path / "r.h5").read_bytes() == (tmp_path / "again.h5").read_bytes()
+
+
+def test_bytes_do_not_depend_on_time(tmp_path):
+    for kind, make in RESULTS.items():
+        make().save(tmp_path / f"{kind}-first.h5")
+    time.sleep(1.1)  # HDF5 would store whole seconds
+    for kind, make in RESULTS.items():
+        make().save(tmp_path / f"{kind}-second.h5")
+        first, second = ((tmp_path / f"{kind}-{name}.h5").read_bytes() for name in ("first", "second"))
+        assert first == second
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_axes_are_named_scales_and_everything_has_a_unit(kind, tmp_path):
+    RESULTS[kind]().save(tmp_path / "r.h5")
+    with h5py.File(tmp_path / "r.h5") as file:
+        assert file.attrs["kind"] == kind
+        assert set(file.attrs) >= {"kind", "note", "provenance"}
+        for name, data in file.items():
+            assert data.attrs["unit"] == UNITS[name]
+            if name in AXES[kind]:
+                assert data.is_scale
+                continue
+            for dim in data.dims:
+                assert dim.label in AXES[kind]
+                assert (
+                    dim[0] == file[dim.label]
+                    and len(dim[0]) == data.shape[AXES[kind].index(dim.label) if kind == "plane" else 0]
+                )
+
+
+def test_the_mask_is_boolean_and_beside_the_values(tmp_path):
+    result = plane()
+    result.save(tmp_path / "r.h5")
+    with h5py.File(tmp_path / "r.h5") as file:
+        assert file["computed"].dtype == bool
+        assert [dim.label for dim in file["computed"].dims] == ["x", "y"]
+        assert np.isnan(file["train_loss"][()][~file["computed"][()]]).all()
+
+
+def test_a_history_of_no_steps(tmp_path):
+    history(steps=0).save(tmp_path / "r.h5")
+    assert History.load(tmp_path / "r.h5").step.shape == (0,)
+
+
+def test_provenance_that_is_not_finite_or_nested(tmp_path):
+    replace(line(), provenance={"b": float("nan"), "a": {"c": [1, None]}}).save(tmp_path / "r.h5")
+    assert Line.load(tmp_path / "r.h5").provenance == {"a": {"c": [1, None]}, "b": None}
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_truncated_files_are_refused_by_name(kind, tmp_path):
+    path = tmp_path / "cut.h5"
+    result = RESULTS[kind]()
+    result.save(path)
+    content = path.read_bytes()
+    for length in (0, 1, 8, 100, 512, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match="cut.h5 is damaged or not an HDF5 file .*compute it again"):
+            type(result).load(path)
+
+
+def test_damaged_content_is_refused_by_name(tmp_path):
+    """Overwritten parts either leave the values as they are or are an error that names the file."""
+    path = tmp_path / "hole.h5"
+    result = plane()
+    result.save(path)
+    content = path.read_bytes()
+    refused = 0
+    for start in range(0, len(content) - 64, 256):
+        path.write_bytes(content[:start] + b"\xff" * 64 + content[start + 64 :])
+        try:
+            Plane.load(path)
+        except ValueError as error:
+            assert "hole.h5" in str(error)
+            refused += 1
+    assert refused
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent.h5 does not exist"):
+        Plane.load(tmp_path / "absent.h5")
+
+
+def test_another_kind_of_result_is_refused(tmp_path):
+    line().save(tmp_path / "r.h5")
+    with pytest.raises(ValueError, match="r.h5 holds 'line', expected 'plane'"):
+        Plane.load(tmp_path / "r.h5")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["x"] = [1, 2]
+    with pytest.raises(ValueError, match="foreign.h5 holds 'an unknown result', expected 'line'"):
+        Line.load(tmp_path / "foreign.h5")
+
+
+def test_a_file_that_lacks_something_is_refused_by_name(tmp_path):
+    path = tmp_path / "poor.h5"
+    line().save(path)
+    with h5py.File(path, "a") as file:
+        del file["test_loss"]
+    with pytest.raises(ValueError, match="poor.h5 lacks or adds test_loss; remove it and compute it again"):
+        Line.load(path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "r.h5"
+    line().save(path)
+    before = path.read_bytes()
+    with pytest.raises(KeyError):
+        write_hdf5(path, {"x": [1]}, {"value": (("y",), [1])}, {"kind": "line"})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["r.h5"]
+
+
+def test_attributes_are_strings_or_json(tmp_path):
+    write_hdf5(tmp_path / "r.h5", {"x": [1, 2]}, {}, {"kind": "k", "provenance": {}, "n": 3})
+    arrays, attributes = read_hdf5(tmp_path / "r.h5", "k")
+    assert arrays["x"].tolist() == [1, 2]
+    assert attributes == {"kind": "k", "provenance": {}, "n": "3"}
