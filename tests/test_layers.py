@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lossatlas"
 
-GROUND = {"config", "paths", "results", "randomness", "data", "files", "progress", "closure"}
+GROUND = {"config", "settings", "paths", "results", "randomness", "data", "files", "progress", "closure"}
 ENGINE = {"engine"}
 SCIENCE = {"models", "training", "landscape", "ensembles"}
 LAYERS = {
@@ -23,11 +23,11 @@ LAYERS = {
     "cli": GROUND | ENGINE | SCIENCE | {"report", "tracking", "stages", "cli"},
 }
 # Settings of a network are checked against the table of networks, which needs no torch.
-EXCEPTIONS = {("config.py", "lossatlas.models")}
+EXCEPTIONS = {("settings.py", "lossatlas.models")}
 
 TOOLS = {"hydra", "omegaconf", "mlflow", "dvc", "matplotlib", "pydantic", "typer", "jinja2"}
 # of the ground, science needs what holds files and numbers; settings are not for it
-NO_TOOLS = (GROUND - {"config"}) | ENGINE | SCIENCE
+NO_TOOLS = (GROUND - {"config", "settings"}) | ENGINE | SCIENCE
 
 
 def imports(path):
@@ -96,7 +96,7 @@ def test_settings_and_the_report_need_no_torch():
         """
 import sys
 sys.modules["torch"] = None
-import lossatlas, lossatlas.config, lossatlas.paths, lossatlas.results, lossatlas.models
+import lossatlas, lossatlas.config, lossatlas.settings, lossatlas.paths, lossatlas.results, lossatlas.models
 import lossatlas.report.page, lossatlas.report.tables, lossatlas.report.figures.gallery, lossatlas.report.checks
 assert lossatlas.models.check_model("resnet", {"depth": 20})
 """

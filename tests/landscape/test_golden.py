@@ -15,7 +15,8 @@ from landscape.cases import (
 )
 from lossatlas.engine.evaluator import Evaluator
 from lossatlas.landscape.directions import direction_between, normalize_like
-from lossatlas.landscape.surfaces import displaced, line, plane
+from lossatlas.landscape.points import displaced
+from lossatlas.landscape.surfaces import line, plane
 
 DIGITS = GOLDEN / "resnet20_digits32.h5"
 CIFAR = SHARED / "golden" / "resnet20_bs128_wd5e-4.h5"

@@ -11,7 +11,7 @@ import torch
 
 from landscape.cases import small_data, small_model
 from lossatlas.engine.evaluator import Evaluator
-from lossatlas.landscape import surfaces
+from lossatlas.landscape import points
 from lossatlas.landscape.directions import random_direction
 from lossatlas.landscape.journal import Journal, empty_values
 from lossatlas.landscape.surfaces import line, plane
@@ -47,11 +47,11 @@ import torch
 torch.set_num_threads(1)
 from landscape import test_journal
 from lossatlas.engine.evaluator import Evaluator
-from lossatlas.landscape import surfaces
+from lossatlas.landscape import points, surfaces
 from lossatlas.landscape.directions import random_direction
 
 folder = Path(sys.argv[1])
-surfaces._FLUSH_SECONDS = 0
+points.FLUSH_SECONDS = 0
 original, calls = Evaluator.__call__, []
 
 def call(self, *args, **kwargs):
@@ -96,7 +96,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch
 
 
 def test_points_that_were_flushed_survive_an_exception(tmp_path, monkeypatch):
-    monkeypatch.setattr(surfaces, "_FLUSH_SECONDS", -1)
+    monkeypatch.setattr(points, "FLUSH_SECONDS", -1)
     model, train, _ = case()
     counted = evaluations(monkeypatch)
     original = Evaluator.measure

@@ -9,7 +9,8 @@ from torch.nn import functional
 from engine.cases import CLASSES, brute_force, made, same, snapshot
 from landscape.cases import small_data, small_model
 from lossatlas.landscape.directions import Direction, direction_between, random_direction
-from lossatlas.landscape.surfaces import displaced, line, plane
+from lossatlas.landscape.points import displaced
+from lossatlas.landscape.surfaces import line, plane
 from lossatlas.models import build
 from lossatlas.models.weights import weights_hash
 from models.conftest import SMALL

@@ -89,7 +89,14 @@ def make_surface(folder: Path, run: str, plane: Plane | None, **changes: Any) ->
 
 
 def make_data(folder: Path, name: str = "digits") -> Path:
-    record = {"name": name, "classes": list("0123456789"), "train": 1437, "test": 360, "shape": [1, 8, 8], "sha256": "1" * 64}
+    record = {
+        "name": name,
+        "classes": list("0123456789"),
+        "train": 1437,
+        "test": 360,
+        "shape": [1, 8, 8],
+        "sha256": "1" * 64,
+    }
     write_json(folder / "manifest.json", record)
     return folder
 

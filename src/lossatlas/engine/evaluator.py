@@ -70,6 +70,7 @@ class Evaluator:
         self.device = torch.device(device)
         self._shapes = {name: tensor.shape for name, tensor in model_state(model).items()}
         self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._overwrites = True  # some networks write to their inputs, which are the caller's; seen below
         plain = copy.deepcopy(model).to(self.device).eval()
         # the trial passes of a network that draws random numbers must not move the caller's generators
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -83,6 +84,7 @@ class Evaluator:
             if self._pairs and not self._exact(plain):
                 self._pairs = []
                 self._use(plain)
+            self._overwrites = self._writes_to_inputs()
         self.load(model_state(model))
 
     @property
@@ -110,7 +112,13 @@ class Evaluator:
 
     @torch.inference_mode()
     def _outputs(self, net: nn.Module, inputs: Tensor) -> Any:
-        return net(inputs.clone())  # some networks overwrite their inputs, which are the caller's
+        return net(inputs.clone() if self._overwrites else inputs)
+
+    @torch.inference_mode()
+    def _writes_to_inputs(self) -> bool:
+        guarded = self._first.clone()
+        self._net(guarded)
+        return not torch.equal(guarded, self._first)
 
     @property
     def _first(self) -> Tensor:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lossatlas.closure import PACKAGE, import_closure, source_hash
-from lossatlas.config import Params
 from lossatlas.files import sha256_file, sha256_json, sha256_path
 from lossatlas.models import FAMILIES
 from lossatlas.paths import Workspace
+from lossatlas.settings import Params
 
 Key = tuple[str, str]  # kind and name
 Locate = Callable[[Key], Path]

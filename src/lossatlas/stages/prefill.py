@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lossatlas.closure import SourceChangedError, package_hash
-from lossatlas.config import Params, load_params
+from lossatlas.config import load_params
 from lossatlas.paths import Workspace
+from lossatlas.settings import Params
 from lossatlas.stages.plan import Key, make_task, stage_keys
 from lossatlas.stages.runner import Outcome, Runner
 

@@ -20,9 +20,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lossatlas.closure import package_hash, require_unchanged
-from lossatlas.config import Params
 from lossatlas.files import publish, read_json, sha256_path, write_json
 from lossatlas.paths import Workspace
+from lossatlas.settings import Params
 from lossatlas.stages.job import Job, ignore_epoch
 from lossatlas.stages.plan import Key, Locate, Task, make_task, published
 from lossatlas.stages.tracked import live_curves
@@ -52,17 +52,20 @@ class Runner:
         task = make_task(self.workspace, self.params, key)
         self._require_inputs(task)
         described = task.describe(self._locate_published)
-        outcome = self._complete(task, described, self._locate_published)
         folder = self._folder(key, described)
-        for part, target in task.outputs.items():
-            publish(folder / "out" / part, target)
-        publish(folder / "side.json", self.workspace.side(self.params.preset, *key))
+        with _owned(folder):
+            outcome = self._complete(task, described, self._locate_published)
+            for part, target in task.outputs.items():
+                publish(folder / "out" / part, target)
+            publish(folder / "side.json", self.workspace.side(self.params.preset, *key))
         return outcome
 
     def prefill(self, key: Key) -> Outcome:
         """Complete a stage in scratch, from inputs that are complete in scratch; nothing is published."""
         task = make_task(self.workspace, self.params, key)
-        return self._complete(task, task.describe(self.locate_scratch), self.locate_scratch)
+        described = task.describe(self.locate_scratch)
+        with _owned(self._folder(key, described)):
+            return self._complete(task, described, self.locate_scratch)
 
     def locate_scratch(self, key: Key) -> Path:
         """Return where a stage's finished output lies in scratch, in the place of its published one."""
@@ -84,20 +87,21 @@ class Runner:
         return self.workspace.scratch / "stages" / kind / f"{name}-{described['stage_hash'][:16]}"
 
     def _complete(self, task: Task, described: Mapping[str, Any], locate: Locate) -> Outcome:
+        """Complete a stage in its scratch folder, which the caller owns."""
         folder = self._folder(task.key, described)
-        folder.mkdir(parents=True, exist_ok=True)
         begin = time.perf_counter()
-        with _owned(folder):
-            computed = not _is_finished(folder)
-            if computed:
-                self._compute(task, described, locate, folder)
+        computed = not _is_finished(folder)
+        if computed:
+            self._compute(task, described, locate, folder)
         return Outcome(task.key, described["stage_hash"], computed, time.perf_counter() - begin)
 
     def _compute(self, task: Task, described: Mapping[str, Any], locate: Locate, folder: Path) -> None:
         begin = time.perf_counter()
         out, work = folder / "out", folder / "work"
         for place in (out, work):
-            place.mkdir(exist_ok=True)
+            place.mkdir(parents=True, exist_ok=True)
+            for leftover in place.rglob(".*.part"):  # half written when a process was killed
+                leftover.unlink()
         facts: dict[str, Any] = {}
         live = live_curves(self.workspace, self.params, task.key, described)
         job = Job(
@@ -134,7 +138,8 @@ def _is_finished(folder: Path) -> bool:
         return True
     print(f"{folder} was altered after it was finished; it is computed again", file=sys.stderr)
     done.unlink()
-    shutil.rmtree(out, ignore_errors=True)
+    for place in (out, folder / "work"):  # work: killed before it was removed
+        shutil.rmtree(place, ignore_errors=True)
     return False
 
 
@@ -142,6 +147,7 @@ class _owned:  # noqa: N801 (a context manager, used like a function)
     """Own a scratch folder; wait, and say so, while another process does."""
 
     def __init__(self, folder: Path) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder.with_name(folder.name + ".lock"))
 
     def __enter__(self) -> None:

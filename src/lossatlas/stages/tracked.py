@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lossatlas.config import Params
 from lossatlas.paths import Workspace
+from lossatlas.settings import Params
 from lossatlas.stages.plan import KINDS, Key, stage_keys
 from lossatlas.tracking import LiveCurves, collect, default_artifact_root, default_uri, track
 

@@ -69,8 +69,8 @@ def png(figure: Figure) -> bytes:
     with _house_style():
         canvas = FigureCanvasAgg(figure)
         figure.set_dpi(DPI)
-        canvas.draw()
-        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        canvas.draw()  # type: ignore[no-untyped-call]
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
     # flat colours: a palette of their own is a quarter of the size and looks the same
     colours = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()

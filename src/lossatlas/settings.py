@@ -1,0 +1,227 @@
+"""The settings as frozen, validated classes: what `params.yaml` may hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Scalar = bool | int | float | str
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataSettings(_Section):
+    """A data set and the part of it that is used."""
+
+    kind: Literal["digits", "cifar10", "cifar100", "imagefolder"]
+    root: str | None = None
+    train: Count | None = None
+    test: Count | None = None
+    subset: Literal["first", "stratified"] = "first"
+    seed: Natural = 0
+
+
+class ModelSettings(_Section):
+    """A network: its family and the family's options."""
+
+    title: str
+    family: str
+    options: dict[str, Scalar] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        from lossatlas.models import check_model
+
+        check_model(self.family, self.options)
+        return self
+
+
+class AugmentSettings(_Section):
+    """Random crop with padding (pixels) and horizontal flip."""
+
+    padding: Natural
+    flip: bool
+
+
+class ScheduleOptions(_Section):
+    """Options of the learning-rate schedules; each takes its own."""
+
+    fractions: list[Fraction] | None = None
+    factor: Positive | None = None
+    cycles: Count | None = None
+    low: NonNegative | None = None
+    cycle_epochs: Count | None = None
+    flat: Fraction | None = None
+    end: Fraction | None = None
+    last: Fraction | None = None
+
+
+class TrainSettings(_Section):
+    """How a network is trained; see `lossatlas.training.recipe.Recipe`."""
+
+    epochs: Natural
+    batch_size: Count
+    optimizer: Literal["sgd", "adam"]
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NonNegative
+    schedule: Literal["constant", "step_drops", "cosine_cycles", "fge_triangle", "piecewise_linear"]
+    schedule_options: ScheduleOptions = ScheduleOptions()
+    augment: AugmentSettings | None
+    normalization: Literal["li", "imagenet", "cifar", "unit"]
+    initialization: Literal["li", "garipov", "torch", "glorot"]
+    micro_batch: Annotated[int, Field(ge=2)] | None = None
+    checkpoints: list[Natural] = []
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        needed = {"step_drops": {"fractions"}, "cosine_cycles": {"cycles"}, "fge_triangle": {"low", "cycle_epochs"}}
+        allowed = {
+            "constant": set(),
+            "step_drops": {"fractions", "factor"},
+            "cosine_cycles": {"cycles"},
+            "fge_triangle": {"low", "cycle_epochs"},
+            "piecewise_linear": {"flat", "end", "last"},
+        }[self.schedule]
+        given = set(self.schedule_options.model_dump(exclude_none=True))
+        if foreign := given - allowed:
+            raise ValueError(
+                f"schedule_options.{min(foreign)} is not an option of {self.schedule} "
+                f"(allowed: {', '.join(sorted(allowed)) or 'none'})"
+            )
+        if missing := needed.get(self.schedule, set()) - given:
+            raise ValueError(f"schedule_options.{min(missing)} is needed by {self.schedule}")
+        if late := [epoch for epoch in self.checkpoints if epoch > self.epochs]:
+            raise ValueError(f"checkpoints has epoch {late[0]}, after the last one ({self.epochs})")
+        return self
+
+
+class RunSettings(_Section):
+    """One training."""
+
+    data: Name
+    seed: Natural
+    model: ModelSettings
+    train: TrainSettings
+
+
+class AxisSettings(_Section):
+    """Equally spaced coordinates, ends included, in multiples of the direction."""
+
+    min: Annotated[float, Field(allow_inf_nan=False)]
+    max: Annotated[float, Field(allow_inf_nan=False)]
+    points: Count
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max < self.min or (self.points > 1 and self.max == self.min):
+            raise ValueError(f"max = {self.max} must be above min = {self.min}")
+        return self
+
+
+class _Landscape(_Section):
+    run: Name
+    seed: Natural
+    normalization: Literal["filter", "layer", "weight", "none"]
+    exclude_1d: bool
+    train_examples: Count | None
+    test_examples: Count | None
+    batch_size: Count
+
+
+class LineSettings(_Landscape):
+    """A line from a run's final weights: random, or to another run's."""
+
+    alpha: AxisSettings
+    end: Name | None = None
+    span: Literal["weights", "states"] = "weights"
+
+
+class PlaneSettings(_Landscape):
+    """A plane about a run's final weights along two random directions."""
+
+    x: AxisSettings
+    y: AxisSettings
+
+
+class ExecutorSettings(_Section):
+    """Where unfinished stages are computed ahead of DVC."""
+
+    kind: Literal["process", "serial"]
+    workers: Count | None = None
+
+
+class TrackingSettings(_Section):
+    """MLflow: any tracking URI; a local database by default."""
+
+    uri: str | None = None
+    experiment: str
+    live: bool
+
+
+class Sizes(_Section):
+    """What a preset scales; the other settings refer to it."""
+
+    data: Name
+    epochs: Natural
+    batch_size: Count
+    lr: Positive
+    lr_low: Positive
+    augment: AugmentSettings | None
+    plane: AxisSettings
+    line: AxisSettings
+    train_examples: Count | None
+    test_examples: Count | None
+    eval_batch_size: Count
+
+
+class Params(_Section):
+    """Everything in `params.yaml`."""
+
+    preset: Name
+    title: str
+    regime: Literal["embedded", "shortened", "full"]
+    seed: Natural
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
+    sizes: Sizes
+    executor: ExecutorSettings
+    tracking: TrackingSettings
+    datasets: dict[Name, DataSettings]
+    runs: dict[Name, RunSettings]
+    lines: dict[Name, LineSettings] = {}
+    planes: dict[Name, PlaneSettings] = {}
+
+    @field_validator("datasets", "runs")
+    @classmethod
+    def _not_empty(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not value:
+            raise ValueError("is empty; a preset needs at least one entry")
+        return value
+
+    @model_validator(mode="after")
+    def _references(self) -> Self:
+        for name, run in self.runs.items():
+            _known(f"runs.{name}.data", run.data, self.datasets)
+        for name, plane in self.planes.items():
+            _known(f"planes.{name}.run", plane.run, self.runs)
+        for name, line in self.lines.items():
+            _known(f"lines.{name}.run", line.run, self.runs)
+            if line.end is not None:
+                _known(f"lines.{name}.end", line.end, self.runs)
+        return self
+
+
+def _known(key: str, value: str, among: dict[str, Any]) -> None:
+    if value not in among:
+        raise ValueError(f"{key} = {value!r} names nothing; known: {', '.join(sorted(among))}")
