@@ -16,6 +16,7 @@ def test_every_preset_composes_and_heads_with_its_command(preset):
     params, text = compose(CONF, [f"preset={preset}"])
     assert params.preset == preset
     assert validate(yaml.safe_load(text), source="text") == params
+    assert {"datasets", "runs", "lines", "planes"} <= set(yaml.safe_load(text))  # what dvc.yaml iterates over
     head = (CONF / "preset" / f"{preset}.yaml").read_text()
     assert "# Command:" in head and "# Expected:" in head
 

@@ -44,7 +44,7 @@ def test_a_training_has_its_settings_finals_and_curves(results):
     }
     assert record.history is not None
     tags = record.tags
-    assert tags["mlflow.runName"] == "resnet20"
+    assert tags["mlflow.runName"] == "train resnet20"
     assert tags["mlflow.source.git.commit"] == "0" * 40
     assert tags["mlflow.note.content"] == "ResNet-20"
     own = {"preset": "default", "kind": "train", "name": "resnet20", "stage_hash": HASH, "status": "finished"}

@@ -26,7 +26,7 @@ def key(name: str) -> str:
 def identity(kind: str, name: str, preset: str, stage_hash: str) -> dict[str, str]:
     """Return the tags that identify a run within its experiment, with the names shown by the UI."""
     own = {"kind": kind, "name": name, "preset": preset, "stage_hash": stage_hash}
-    shown = {"mlflow.runName": name, "mlflow.source.name": "lossatlas", "mlflow.source.type": "LOCAL"}
+    shown = {"mlflow.runName": f"{kind} {name}", "mlflow.source.name": "lossatlas", "mlflow.source.type": "LOCAL"}
     return {f"{TAG}{word}": value for word, value in own.items()} | shown
 
 

@@ -46,9 +46,9 @@ def contour_figure(
         initialization: the loss that marks where random initializations lie, drawn as a dashed line.
     """
     columns = max(len(row) for row in rows)
-    figure = Figure(
-        figsize=(3.05 * columns + 1.5, 3.4 * len(rows) + 0.75), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
-    )
+    # panels of fixed aspect may use up the padding: the rectangle leaves a margin above the titles
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08, rect=(0, 0, 1, 0.98))
+    figure = Figure(figsize=(3.05 * columns + 1.5, 3.5 * len(rows) + 0.8), layout=layout)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for i, row in enumerate(rows):
         for j in range(columns):

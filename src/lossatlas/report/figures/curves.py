@@ -78,8 +78,18 @@ def _share(column: Sequence[Axes]) -> None:
     drawn = [axes for axes in column if axes.lines]
     if drawn:
         limits = [axes.get_ylim() for axes in drawn]
+        low, high = min(low for low, _ in limits), max(high for _, high in limits)
         for axes in drawn:
-            axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+            axes.set_ylim(low, high)
+            if (
+                axes.get_yscale() == "log" and high < 30 * low
+            ):  # hardly a decade: too few numbers without the small ones
+                axes.yaxis.set_minor_formatter(_between_decades)
+
+
+def _between_decades(value: float, _position: int) -> str:
+    """Label 2 and 5 of a decade."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def _legend(axes: Axes, name: str, curves: Sequence[Curve]) -> None:

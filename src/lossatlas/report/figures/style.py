@@ -80,17 +80,18 @@ def png(figure: Figure) -> bytes:
 
 def headline(axes: Axes, title: str, subtitle: str) -> None:
     """Write a panel's name in bold and a line of numbers below it, above the axes."""
-    axes.set_title(subtitle, fontsize=10.5, color=INK, pad=5)
+    # the outer line is the title: what makes room above the axes is titles
+    axes.set_title(title, fontsize=12, fontweight="bold", color=INK, pad=22)
     axes.annotate(
-        title,
+        subtitle,
         xy=(0.5, 1.0),
         xycoords="axes fraction",
-        xytext=(0, 21),
+        xytext=(0, 5),
         textcoords="offset points",
         ha="center",
         va="bottom",
-        fontsize=12,
-        fontweight="bold",
+        fontsize=10.5,
+        color=INK,
     )
 
 
