@@ -43,7 +43,7 @@ def test_everything_is_logged_once(place, results, capfd):
 def test_runs_are_finished_with_the_times_of_their_side_file(place, results):
     run_all(place)
     assert place.rows("select distinct status from runs") == [("FINISHED",)]
-    [(start, end)] = place.rows("select start_time, end_time from runs where name = 'resnet20'")
+    [(start, end)] = place.rows("select start_time, end_time from runs where name = 'train resnet20'")
     assert (start, end) == (1767323045000 - 12500, 1767323045000)
 
 
@@ -64,7 +64,7 @@ def test_steps_are_epochs_and_the_thinned_steps_keep_both_ends(place, results):
         "delete from metrics where key = 'step_weight_norm' and step > 1000",
         "delete from params where key = 'model.depth'",
         "delete from tags where key = 'lossatlas.family'",
-        "update runs set status = 'RUNNING', end_time = null where name = 'resnet20'",
+        "update runs set status = 'RUNNING', end_time = null where name = 'train resnet20'",
     ],
 )
 def test_what_is_missing_is_filled_in(place, results, loss):

@@ -87,7 +87,7 @@ def _share(column: Sequence[Axes]) -> None:
                 axes.yaxis.set_minor_formatter(_between_decades)
 
 
-def _between_decades(value: float, _position: int) -> str:
+def _between_decades(value: float, _position: float) -> str:
     """Label 2 and 5 of a decade."""
     return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
