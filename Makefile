@@ -34,9 +34,9 @@ ui: install
 bench: install
 	python benchmarks/surfaces.py
 
-# results of the present checkout; the reports stay
+# computed results, DVC's copies of them included; reports and tracking stay
 clean:
-	rm -rf artifacts .lossatlas build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf artifacts .lossatlas .dvc/cache .dvc/tmp build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 install: $(STAMP) $(HERE)
 

@@ -62,9 +62,9 @@ def test_paper_preset_has_the_papers_settings():
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("colour=blue", ["unknown key 'colour'"]),
+        ("colour=blue", ["no such key to override: 'colour'"]),
         ("+colour=blue", ["colour: unknown key"]),
-        ("runs.resnet20.train.epoch=3", ["unknown key 'runs.resnet20.train.epoch'"]),
+        ("runs.resnet20.train.epoch=3", ["no such key to override: 'runs.resnet20.train.epoch'"]),
         ("runs.resnet20.train.epochs=-1", ["runs.resnet20.train.epochs", "greater than or equal to 0", "-1"]),
         ("runs.resnet20.train.epochs=three", ["runs.resnet20.train.epochs", "valid integer", "three"]),
         ("runs.resnet20.train.lr=0", ["runs.resnet20.train.lr", "greater than 0"]),

@@ -2,6 +2,9 @@ import hashlib
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -188,3 +191,59 @@ def test_the_hash_of_a_folder_is_that_of_names_and_contents(tmp_path, source):
     (other / "c.txt").rename(other / "a.txt")
     (other / "sub" / "b.txt").write_text("changed")
     assert sha256_path(other) != first
+
+
+def test_paths_may_be_strings(tmp_path):
+    write_json(str(tmp_path / "x" / "a.json"), [1])
+    assert read_json(str(tmp_path / "x" / "a.json")) == [1]
+    with replacing(str(tmp_path / "b")) as temporary:
+        temporary.write_bytes(b"b")
+    assert (tmp_path / "b").read_bytes() == b"b"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe{", b'{"a": "\xe9"}', b"{} {}"])
+def test_json_that_cannot_be_read_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.json is no valid JSON \(.*\); remove it and run the stage again"):
+        read_json(tmp_path / "a.json")
+
+
+def test_json_that_is_absent_is_no_damage(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "absent.json")
+
+
+# The child is killed without notice while it copies, when the leftovers of its publication are on the disk.
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from lossatlas.files import publish
+
+def die(*_args, **_kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+shutil.copyfile = shutil.copytree = die
+publish(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("part", [".", "a.txt"])
+def test_a_publication_removes_what_a_killed_one_left(tmp_path, source, part):
+    target = tmp_path / "out" / "target"
+    done = subprocess.run([sys.executable, "-c", KILLED, source / part, target], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(os.listdir(target.parent)) == 1
+    publish(source / part, target)
+    assert os.listdir(target.parent) == ["target"]
+
+
+def test_leftovers_of_other_targets_stay(tmp_path, source):
+    others = [".a.json.x1y2z3_4.part", ".ab.x1y2z3_4.part", "a.x1y2z3_4.part", ".a.x1y2z3_4", ".a.part"]
+    for name in others:
+        (tmp_path / "out" / name).mkdir(parents=True)
+    (tmp_path / "out" / ".a.x1y2z3_4.part" / "old").mkdir(parents=True)
+    publish(source, tmp_path / "out" / "a")
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([*others, "a"])
+    (tmp_path / "out" / ".[a].x1y2z3_4.part").write_text("half")
+    publish(source, tmp_path / "out" / "[a]")
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([*others, "a", "[a]"])

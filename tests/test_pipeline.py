@@ -4,6 +4,8 @@ import json
 import sqlite3
 
 import pytest
+import torch
+from PIL import Image
 
 from conftest import copy_repository
 from lossatlas.files import sha256_file
@@ -139,13 +141,33 @@ def test_an_edited_family_retrains_its_runs_only(smoke):
         run("dvc", "repro")
 
 
+def test_changed_images_under_the_same_root_are_noticed(repository):
+    folder, run = repository
+    for split in ("train", "test"):
+        for i in range(20):
+            place = folder / "data/images" / split / f"class{i % 2}"
+            place.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (10 * i, 255 * (i % 2), 40)).save(place / f"{i}.png")
+    source = ["datasets.digits.kind=imagefolder", "datasets.digits.root=data/images"]
+    whole = ["datasets.digits.train=null", "datasets.digits.test=null"]
+    sizes = ["sizes.train_examples=null", "sizes.test_examples=null", "sizes.epochs=1", "sizes.plane.points=2"]
+    run("lossatlas", "compose", "preset=smoke", *source, *whole, *sizes, "runs.resnet20.train.checkpoints=[]")
+    for expected in ("computed", "up to date", "computed"):
+        filled = run("lossatlas", "prefill").stdout
+        told = run("dvc", "repro").stdout
+        assert ("train vgg9: computed" in filled) == (expected == "computed")
+        assert ("Data and pipelines are up to date." in told) == (expected == "up to date")
+        if expected == "up to date":
+            Image.new("RGB", (8, 8), (1, 2, 3)).save(folder / "data/images/train/class0/0.png")
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["runs.resnet20.train.epochs=-1"], "greater than or equal to 0"),
         (["planes.resnet20.x.points=0"], "greater than or equal to 1"),
         (["model@runs.resnet20.model=alexnet"], "alexnet"),
-        (["nothing=1"], "unknown key"),
+        (["nothing=1"], "no such key"),
     ],
 )
 def test_wrong_settings_end_with_one_line(repository, overrides, words):
@@ -164,6 +186,23 @@ def test_a_missing_data_root_is_one_line_and_publishes_nothing(repository):
     assert not (folder / "artifacts").exists()
     filled = run("lossatlas", "prefill", code=1)
     assert "data cifar10 failed" in filled.stderr and "not/there" in filled.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_there_is_one_line(repository):
+    _, run = repository
+    run("lossatlas", "compose", "preset=smoke", "device=cuda")
+    run("lossatlas", "stage", "data", "digits")
+    done = run("lossatlas", "stage", "train", "resnet20", code=2)
+    assert done.stderr.count("\n") == 1 and "device = 'cuda' is not here" in done.stderr
+
+
+def test_too_many_examples_are_refused(repository):
+    _, run = repository
+    run("lossatlas", "compose", "preset=smoke", "planes.resnet20.train_examples=100000")
+    failed = run("lossatlas", "prefill", code=1).stderr
+    assert "train_examples = 100000 of resnet20: the data set has 512" in failed
+    assert "not begun, for want of those: figures all, check all, report all" in failed
 
 
 def test_a_stage_without_its_input_says_which_to_run(repository):

@@ -173,3 +173,16 @@ def test_attributes_are_strings_or_json(tmp_path):
     arrays, attributes = read_hdf5(tmp_path / "r.h5", "k")
     assert arrays["x"].tolist() == [1, 2]
     assert attributes == {"kind": "k", "provenance": {}, "n": "3"}
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_paths_may_be_strings(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = RESULTS[kind]()
+    result.save("r.h5")
+    assert type(result).load("r.h5").note == result.note
+    with pytest.raises(FileNotFoundError, match="absent.h5 does not exist"):
+        type(result).load("absent.h5")
+    (tmp_path / "cut.h5").write_bytes(b"no")
+    with pytest.raises(ValueError, match="cut.h5 is damaged"):
+        type(result).load("cut.h5")

@@ -28,7 +28,7 @@ def _one_line_errors() -> Iterator[None]:
 
     try:
         yield
-    except (ValueError, FileNotFoundError, SourceChangedError, TrackingError) as error:
+    except (ValueError, OSError, SourceChangedError, TrackingError) as error:
         print(f"lossatlas: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
 
@@ -76,6 +76,7 @@ def prefill() -> None:
     from lossatlas.config import load_params
     from lossatlas.engine.executors import make_executor
     from lossatlas.stages.prefill import prefill as complete
+    from lossatlas.stages.prune import prune
     from lossatlas.stages.runner import Outcome
 
     def tell(what: Outcome | str) -> None:
@@ -89,8 +90,12 @@ def prefill() -> None:
         params = load_params(workspace)
         with make_executor(params.executor.kind, params.executor.workers) as executor:
             summary = complete(workspace, params, executor, tell=tell)
+        for path in prune(workspace, params):
+            print(f"removed {path.relative_to(workspace.root)}: {path.stem} is not in params.yaml")
     reused = sum(not outcome.computed for outcome in summary.outcomes)
     print(f"{len(summary.outcomes)} stages complete ({reused} before), {len(summary.failures)} failed")
+    if summary.blocked:
+        print(f"not begun, for want of those: {', '.join(' '.join(key) for key in summary.blocked)}", file=sys.stderr)
     if summary.failures:
         raise typer.Exit(1)
 

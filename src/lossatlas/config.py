@@ -55,7 +55,7 @@ def load_params(workspace: Workspace) -> Params:
         raise ConfigError(f"{workspace.params} does not exist; run `lossatlas compose preset=default`")
     try:
         values = yaml.load(workspace.params.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"params.yaml is not YAML: {' '.join(str(error).split())}") from None
     return validate(values, source="params.yaml")
 
@@ -84,13 +84,14 @@ def compose(conf: Path, overrides: Sequence[str]) -> tuple[Params, str]:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf.resolve())):
             config = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(config)
+        values = OmegaConf.to_container(config, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         message = " ".join(str(error).split())
         for noise in (" Config search path:", " To append to your config"):
             message = message.partition(noise)[0]
-        message = message.replace("Could not override", "unknown key")
+        message = message.replace("Could not override", "no such key to override:")
         raise ConfigError(f"{source}: {message}") from None
-    params = validate(OmegaConf.to_container(config), source=source)
+    params = validate(values, source=source)
     return params, OmegaConf.to_yaml(config)
 
 

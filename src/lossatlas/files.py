@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ from typing import Any
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on error it is removed.
 
     The content is flushed to the disk before the rename, so a kill at any moment leaves the old file or the new one.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
@@ -34,13 +36,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path | str, content: bytes) -> None:
     """Write `content` to `path` atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
-def write_text(path: Path, content: str) -> None:
+def write_text(path: Path | str, content: str) -> None:
     """Write `content` to `path` atomically, as UTF-8."""
     write_bytes(path, content.encode())
 
@@ -62,14 +64,23 @@ def canonical_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(_plain(value), sort_keys=True, indent=indent, separators=separators, allow_nan=False)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path | str, value: Any) -> None:
     """Write `value` to `path` atomically as sorted, indented JSON."""
     write_text(path, canonical_json(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text())
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, not UTF-8, or otherwise no JSON.
+    """
+    content = Path(path).read_bytes()
+    try:
+        return json.loads(content.decode())
+    except ValueError as error:
+        raise ValueError(f"{path} is no valid JSON ({error}); remove it and run the stage again") from error
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -98,9 +109,26 @@ def sha256_path(path: Path) -> str:
     return sha256_json({item.relative_to(path).as_posix(): sha256_file(item) for item in below})
 
 
+def _remove_leftovers(target: Path) -> None:
+    """Remove what a killed `replacing` or `publish` of exactly this target left beside it."""
+    # what tempfile puts between the dots has none: `.a.b.x1y2.part` is of the target `a.b`, not of `a`
+    leftover = re.compile(rf"\.{re.escape(target.name)}\.[^.]+\.part")
+    for path in target.parent.iterdir():
+        if not leftover.fullmatch(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def publish(source: Path, target: Path) -> None:
-    """Copy the file or folder `source` to `target` so that `target` appears whole or not at all."""
+    """Copy the file or folder `source` to `target` so that `target` appears whole or not at all.
+
+    Leftovers of a publication of `target` that was killed are removed: one target is never published by two at once.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target)
     if source.is_file():
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)

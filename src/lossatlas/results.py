@@ -41,7 +41,7 @@ VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
 def write_hdf5(
-    path: Path,
+    path: Path | str,
     axes: Mapping[str, Any],
     arrays: Mapping[str, tuple[tuple[str, ...], Any]],
     attributes: Mapping[str, Any],
@@ -71,7 +71,7 @@ def write_hdf5(
                 data.dims[i].attach_scale(file[dim])
 
 
-def read_hdf5(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_hdf5(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read what `write_hdf5` wrote: arrays and attributes.
 
     Raises:
@@ -82,6 +82,7 @@ def read_hdf5(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
     import h5py
 
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
@@ -97,7 +98,7 @@ def read_hdf5(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays, attributes
 
 
-def _content(path: Path, result: type[Line | Plane | History], kind: str) -> dict[str, Any]:
+def _content(path: Path | str, result: type[Line | Plane | History], kind: str) -> dict[str, Any]:
     """Return the fields of a result from its file."""
     arrays, attributes = read_hdf5(path, kind)
     names = {item.name for item in fields(result)}
@@ -120,14 +121,14 @@ class Line:
     note: str = ""  # why points are missing or not finite
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write to an HDF5 file."""
         arrays = {name: (("alpha",), getattr(self, name)) for name in (*VALUES, "computed")}
         attributes = {"kind": "line", "note": self.note, "provenance": self.provenance}
         write_hdf5(path, {"alpha": self.alpha}, arrays, attributes)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | str) -> Self:
         """Read from an HDF5 file."""
         return cls(**_content(path, cls, "line"))
 
@@ -146,14 +147,14 @@ class Plane:
     note: str = ""  # why points are missing or not finite
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write to an HDF5 file."""
         arrays = {name: (("x", "y"), getattr(self, name)) for name in (*VALUES, "computed")}
         attributes = {"kind": "plane", "note": self.note, "provenance": self.provenance}
         write_hdf5(path, {"x": self.x, "y": self.y}, arrays, attributes)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | str) -> Self:
         """Read from an HDF5 file."""
         return cls(**_content(path, cls, "plane"))
 
@@ -176,7 +177,7 @@ class History:
     note: str = ""  # where and why a run diverged
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write to an HDF5 file."""
         rows = ("train_loss", "train_error", "test_loss", "test_error", "learning_rate", "weight_norm")
         arrays = {name: (("epoch",), getattr(self, name)) for name in rows}
@@ -185,6 +186,6 @@ class History:
         write_hdf5(path, {"epoch": self.epoch, "step": self.step}, arrays, attributes)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | str) -> Self:
         """Read from an HDF5 file."""
         return cls(**_content(path, cls, "history"))

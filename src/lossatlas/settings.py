@@ -73,6 +73,7 @@ class TrainSettings(_Section):
     optimizer: Literal["sgd", "adam"]
     lr: Positive
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = True
     weight_decay: NonNegative
     schedule: Literal["constant", "step_drops", "cosine_cycles", "fge_triangle", "piecewise_linear"]
     schedule_options: ScheduleOptions = ScheduleOptions()
@@ -165,7 +166,7 @@ class ExecutorSettings(_Section):
 class TrackingSettings(_Section):
     """MLflow: any tracking URI; a local database by default."""
 
-    uri: str | None = None
+    uri: Annotated[str, Field(pattern=r"^([A-Za-z][A-Za-z0-9+.-]*://.+|databricks)$")] | None = None
     experiment: str
     live: bool
 

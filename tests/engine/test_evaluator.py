@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -270,3 +271,43 @@ class _Pair(Plain):
 def test_networks_without_logits_are_refused(model, message):
     with pytest.raises(ValueError, match=message + "; logits of shape"):
         Evaluator(model, {"train": examples()})
+
+
+def backwards(values):
+    """The same numbers in an array that runs backwards and cannot be written to."""
+    array = np.ascontiguousarray(values.numpy()[::-1])[::-1]
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("inputs", [lambda x: x, lambda x: x.numpy(), lambda x: x.double().numpy(), backwards, list])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda y: y.int(),
+        lambda y: y.to(torch.uint8),
+        lambda y: y.numpy(),
+        lambda y: y.numpy().astype("int32"),
+        lambda y: y.tolist(),
+        lambda y: tuple(y.tolist()),
+        backwards,
+    ],
+)
+def test_data_may_be_arrays_and_lists(inputs, labels):
+    model, (x, y) = made(Plain).float(), examples(dtype=torch.float32)
+    expected = Evaluator(model, {"train": (x, y)}, batch_size=3).measure("train")
+    assert Evaluator(model, {"train": (inputs(x), labels(y))}, batch_size=3).measure("train") == expected
+
+
+@pytest.mark.parametrize("labels", [[0.0, 1.0], np.ones(2), torch.tensor([True, False]), torch.zeros(2, 1).long()])
+def test_labels_that_are_no_integers_are_refused(labels):
+    with pytest.raises(ValueError, match=r"'train' has labels of type \w+ and shape .*; labels are integers 0, 1, "):
+        Evaluator(made(Plain), {"train": (examples(2)[0], labels)})
+
+
+@pytest.mark.parametrize(("labels", "found"), [([0, 4], "0 to 4"), ([-1, 3], "-1 to 3"), ([-100, 0], "-100 to 0")])
+def test_labels_that_are_no_classes_are_refused(labels, found):
+    data = {"train": examples(2), "test": (examples(2)[0], labels)}
+    message = rf"'test' has labels from {found}; the model returns 4 logits, so labels must lie in 0\.\.3"
+    with pytest.raises(ValueError, match=message):
+        Evaluator(made(Plain), data, batch_size=1)

@@ -263,3 +263,45 @@ def test_a_checkpoint_is_not_a_direction(tmp_path):
     save_checkpoint(path, small_model(), family="resnet", options=OPTIONS, num_classes=4, input_size=8, epoch=0)
     with pytest.raises(ValueError, match="holds no direction; it may be a checkpoint"):
         Direction.load(path)
+
+
+@pytest.mark.parametrize("shape", [(), (5,)])
+def test_filter_normalization_takes_biases_themselves(shape):
+    """As Li et al.'s program does; the others scale the draw."""
+    draws = torch.Generator().manual_seed(0)
+    weight, noise = (torch.randn(shape, generator=draws, dtype=torch.float64) for _ in range(2))
+    found = normalize_like(noise, weight, "filter")
+    assert torch.equal(found, weight)
+    assert found.data_ptr() != weight.data_ptr()  # nobody who changes the direction changes the network
+    assert torch.equal(normalize_like(noise, weight, "weight"), noise * weight)
+    torch.testing.assert_close(
+        normalize_like(noise, weight, "layer"), noise * weight.norm() / noise.norm(), rtol=1e-6, atol=0
+    )
+
+
+def test_axes_that_move_biases_agree_there_and_only_there(state):
+    axes = [random_direction(state, seed=0, stream=s, exclude_1d=False).tensors for s in ("direction_x", "direction_y")]
+    for name, tensor in axes[0].items():
+        assert torch.equal(tensor, axes[1][name]) is (tensor.dim() == 1)
+        assert torch.equal(tensor, state[name]) is (tensor.dim() == 1)
+
+
+def test_paths_may_be_strings(state, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    direction = random_direction(state, seed=0)
+    direction.save("d.safetensors")
+    assert equal(Direction.load("d.safetensors"), direction)
+    with pytest.raises(FileNotFoundError, match="absent does not exist"):
+        Direction.load("absent")
+
+
+def test_networks_in_the_place_of_weights_are_refused(state):
+    model = small_model()
+    message = r"not from a network \(ResNet\); pass `model.state_dict\(\)`"
+    for call in (
+        lambda: random_direction(model, seed=0),
+        lambda: direction_between(model, state),
+        lambda: direction_between(state, model),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()

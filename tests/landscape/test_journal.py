@@ -220,3 +220,16 @@ def test_a_damaged_beginning_is_refused_by_name(tmp_path, content):
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(ValueError, match="points.jsonl is damaged .*remove it"):
         Journal(path, "g")
+
+
+def test_a_journal_may_be_named_by_a_string_and_data_be_arrays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, train, test = case()
+    arrays = [(inputs.numpy(), labels.numpy()) for inputs, labels in (train, test)]
+    found = line(model, *arrays, alpha=range(3), journal="points.jsonl")
+    assert found.train_loss.tobytes() == line(model, train, test, alpha=range(3)).train_loss.tobytes()
+    counted = evaluations(monkeypatch)
+    # the same data are the same grid, whatever holds them
+    again = line(model, train, test, alpha=range(3), journal=str(tmp_path / "points.jsonl"))
+    assert not counted
+    assert again.test_loss.tobytes() == found.test_loss.tobytes()

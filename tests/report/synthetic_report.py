@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lossatlas.files import write_json
+from lossatlas.report.artefacts import Results
+from lossatlas.report.networks import NETWORKS, network_named
 from lossatlas.results import History, Plane
 
 ERRORS = {"resnet20": 0.08, "resnet20_noshort": 0.09, "resnet56": 0.06, "resnet56_noshort": 0.133, "vgg9": 0.07}
@@ -45,6 +48,12 @@ def make_history(*, epochs: int = 12, final: float = 0.05, diverged: bool = Fals
     )
 
 
+def make_network(name: str) -> dict[str, Any]:
+    """Return family and options of the network that a run's name promises; a ResNet-20 where it promises none."""
+    family, options = NETWORKS[network_named(name) or "resnet20"]
+    return {"family": family, "options": dict(options)}
+
+
 def make_run(folder: Path, name: str, *, diverged: bool = False, data: str = "digits", **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     make_history(diverged=diverged).save(folder / "history.h5")
@@ -52,8 +61,7 @@ def make_run(folder: Path, name: str, *, diverged: bool = False, data: str = "di
     final = {"train_loss": 0.02, "train_error": error / 2, "test_loss": 0.3, "test_error": error}
     record = {
         "run": name,
-        "family": "vgg9" if name.startswith("vgg9") else "resnet",
-        "options": {"depth": 20, "shortcut": not name.endswith("noshort")},
+        **make_network(name),
         "title": name,
         "data": data,
         "parameters": 1000,
@@ -125,3 +133,9 @@ def make_preset(root: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     for name, plane in planes.items():
         inputs[f"plane/{name}"] = make_surface(root / "plane" / name, name, plane)
     return settings, inputs
+
+
+def changed(results: Results, name: str, **info: Any) -> Results:
+    """Return `results` with other entries in the `run.json` of one run."""
+    run = results.runs[name]
+    return replace(results, runs={**results.runs, name: replace(run, info={**run.info, **info})})

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic_report import make_plane
+from synthetic_report import changed, make_network, make_plane
 
 from lossatlas.files import write_json
 from lossatlas.report.artefacts import Results, Run, read_results
@@ -16,11 +16,6 @@ from lossatlas.report.targets import Targets
 
 def verdicts(results: Results, targets: Targets, **options: Any) -> dict[str, str]:
     return {check.id: check.verdict for check in run_checks(results, targets, **options)}
-
-
-def changed(results: Results, name: str, **info: Any) -> Results:
-    run = results.runs[name]
-    return replace(results, runs={**results.runs, name: replace(run, info={**run.info, **info})})
 
 
 def finals(run: Run, **values: float | None) -> dict[str, Any]:
@@ -115,9 +110,28 @@ def test_three_spreads_where_a_paper_repeated_its_runs(results: Results, targets
     full = replace(results, regime="full", planned_runs={"vgg16": {"data": "digits", "title": "VGG-16"}})
     final = finals(results.runs["resnet20"], test_error=0.0722)
     for value, verdict in ((0.0722, "pass"), (0.0725, "fail")):
-        run = replace(results.runs["resnet20"], info={**results.runs["resnet20"].info, "final": final})
+        run = replace(
+            results.runs["resnet20"], info={**results.runs["resnet20"].info, "final": final} | make_network("vgg16")
+        )
         run.info["final"]["test_error"] = value
         assert verdicts(replace(full, runs={"vgg16": run}), targets)["published/vgg16/test_error"] == verdict
+
+
+def test_another_network_under_a_papers_name_is_not_compared(results: Results, targets: Targets) -> None:
+    count = targets.parameter_count("li2018", "resnet56")
+    other = changed(results, "resnet20", title="ResNet-56", input_size=32, parameters=count, **make_network("resnet56"))
+    found = {check.id: check for check in run_checks(replace(other, regime="full"), targets)}
+    assert not any(name.startswith("published/resnet20/") for name in found)
+    assert "published/resnet56/test_error" in found
+    sized = found["parameters/resnet20"]  # the number of parameters is that of the network itself
+    assert (sized.verdict, sized.title) == ("pass", "ResNet-56: trainable parameters")
+
+
+def test_the_full_protocol_needs_the_published_batch_size_of_vgg9(results: Results, targets: Targets) -> None:
+    full = replace(results, regime="full")
+    assert verdicts(full, targets)["published/vgg9/test_error"] == "fail"  # 7.00 beside 6.00
+    small = changed(full, "vgg9", train={**full.runs["vgg9"].train, "batch_size": 32})
+    assert "published/vgg9/test_error" not in verdicts(small, targets)
 
 
 @pytest.mark.parametrize("regime", ["embedded", "shortened"])
@@ -157,6 +171,15 @@ def test_checks_survive_their_file(results: Results, targets: Targets, tmp_path:
     assert read_checks(tmp_path / "checks.json") == checks
     assert len({check.id for check in checks}) == len(checks)
     assert checks_record(checks, results)["runs"]["resnet110_noshort"] == {"test_error": None}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"checks": [{"id": "a/a", "ti', "", "{}", "[]", '{"checks": null}', '{"checks": [{}]}']
+)
+def test_a_damaged_file_of_checks_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "checks.json").write_text(text)
+    with pytest.raises(ValueError, match=r"checks\.json holds no readable list of checks .* run `dvc repro`"):
+        read_checks(tmp_path / "checks.json")
 
 
 def test_an_unknown_regime_is_refused() -> None:

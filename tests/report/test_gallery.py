@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
-from synthetic_report import make_history, make_plane
+from synthetic_report import changed, make_history, make_plane
 
 from lossatlas.report.artefacts import Cut, Results
 from lossatlas.report.figures.curves import Curve, convergence_figure
@@ -40,6 +40,22 @@ def test_panels_show_ours_beside_the_published_error(results: Results, targets: 
     assert "not run   (published 5.07 %†)" in six
     assert "† known from" in drawn["figure-6"].caption
     assert "† known from" not in drawn["figure-5"].caption
+
+
+def test_the_dagger_is_explained_where_a_figure_shows_it(results: Results, targets: Targets) -> None:
+    for drawing in gallery(results, targets).values():
+        assert ("†" in words(drawing)) == ("† known from" in drawing.caption), drawing.id
+    adam = changed(results, "vgg9", train={**results.runs["vgg9"].train, "optimizer": "adam"})
+    drawn = gallery(adam, targets)
+    for name in ("further-surfaces", "figure-18"):
+        assert "7.80 %†" in words(drawn[name])
+        assert "† known from" in drawn[name].caption
+
+
+def test_curves_are_of_clean_images(results: Results, targets: Targets) -> None:
+    drawn = gallery(results, targets)
+    for name in ("figure-18", "figure-19"):
+        assert "evaluated on clean images (no augmentation)" in drawn[name].caption
 
 
 def test_a_plane_of_no_figure_is_a_further_surface(results: Results, targets: Targets) -> None:

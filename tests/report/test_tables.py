@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
-from synthetic_report import ERRORS
+from synthetic_report import ERRORS, changed
 
 from lossatlas.report.artefacts import Results
+from lossatlas.report.networks import NETWORKS
 from lossatlas.report.tables import error_table, runs_table, table2
 from lossatlas.report.tabular import Cell, Table
 from lossatlas.report.targets import Targets
@@ -46,12 +48,35 @@ def test_errors_carry_their_source_and_mark(results: Results, targets: Targets) 
     assert "†" in error_table(results, targets).caption
 
 
+def test_another_network_under_a_papers_name_has_its_own_title_and_no_published_number(
+    results: Results, targets: Targets
+) -> None:
+    other = changed(results, "resnet20", title="ResNet-56", options=NETWORKS["resnet56"][1])
+    rows = records(table2(other, targets))
+    assert "ResNet-20" not in rows
+    first = table2(other, targets).rows[0]
+    assert [cell.text for cell in first] == ["ResNet-56", "0.1", "–", "0.02", "–", "4.00 %", "–", "8.00 %", "–"]
+    titles = [row[0].text for row in error_table(other, targets).rows]
+    assert "ResNet-20" not in titles
+    assert titles.count("ResNet-56") == 1
+
+
+def test_the_dagger_is_explained_where_it_is_shown(results: Results, targets: Targets) -> None:
+    def documented(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: True if key == "seed" else documented(item) for key, item in node.items()}
+        return [documented(item) for item in node] if isinstance(node, list) else node
+
+    assert "†" in error_table(results, targets).caption
+    assert "†" not in error_table(results, Targets(documented(targets.content))).caption
+
+
 def test_all_runs(results: Results, targets: Targets) -> None:
     table = runs_table(results, targets)
     rows = records(table)
     assert list(rows) == list(results.planned_runs)
     row = rows["resnet20"]
-    assert row["network"] == "resnet20 (resnet, depth 20, shortcut True)"
+    assert row["network"] == "resnet20 (resnet, depth 20, shortcut True, width 1)"
     assert (row["parameters"], row["epochs"], row["updates"], row["batch"]) == ("1000", "12", "48", "128")
     assert (row["stage"], row["status"], float(row["initial loss"])) == ("abcdef01", "finished", 2.3)
     assert rows["resnet110"]["status"] == "not run"

@@ -91,27 +91,6 @@ def test_only_garipov_publishes_100_classes() -> None:
     assert catalogue.test_error_address("densenet121") is None
 
 
-@pytest.mark.parametrize("run", [run for run in catalogue.TITLES if run not in catalogue.GARIPOV])
-def test_every_network_of_li_has_a_parameter_count(run: str) -> None:
-    paper, network = catalogue.network_of(run, classes=10, options={})
-    assert load_targets().parameter_count(paper, network)
-
-
-def test_parameter_counts_follow_classes_and_batch_norm() -> None:
-    targets = load_targets()
-    names = [catalogue.network_of("vgg16", classes=k, options={"batch_norm": b}) for k in (10, 100) for b in (0, 1)]
-    counts = [targets.parameter_count(*name) for name in names]
-    assert None not in counts
-    assert len(set(counts)) == 4
-    assert targets.parameter_count(*catalogue.network_of("resnet20", classes=100, options={})) is None
-
-
-def test_width() -> None:
-    assert catalogue.at_paper_width("resnet", {"depth": 20, "base_width": 16})
-    assert catalogue.at_paper_width("resnet", {"depth": 20})
-    assert not catalogue.at_paper_width("resnet", {"base_width": 4})
-
-
 def test_importing_the_checks_is_light() -> None:
     heavy = "torch matplotlib jinja2 yaml h5py pydantic hydra"
     code = f"import sys, lossatlas.report.checks; print([m for m in '{heavy}'.split() if m in sys.modules])"

@@ -2,12 +2,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from lossatlas.closure import PACKAGE
 from lossatlas.config import compose
 from lossatlas.models import FAMILIES
 from lossatlas.paths import Workspace
-from lossatlas.stages.plan import KINDS, Task, UnknownStageError, make_task, stage_keys
+from lossatlas.stages.plan import KINDS, Task, UnknownStageError, make_task, published, stage_keys
+from lossatlas.stages.runner import Runner
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -66,7 +68,9 @@ def test_what_is_shown_is_not_cached_by_dvc():
         stage = STAGES[kind].get("do", STAGES[kind])
         for item in [item for group in ("outs", "metrics", "plots") for item in stage.get(group, [])]:
             name, options = next(iter(item.items())) if isinstance(item, dict) else (item, {})
-            assert (options.get("cache") is False) == name.startswith("reports/"), name
+            # a manifest is small, and must not come back from the cache when the images have changed
+            uncached = name.startswith("reports/") or kind == "data"
+            assert (options.get("cache") is False) == uncached, name
 
 
 def test_every_dependency_comes_earlier():
@@ -89,6 +93,14 @@ def test_unknown_stages_are_named(key, words):
         make_task(WORKSPACE, PARAMS, key)
 
 
+def write_images(root: Path, *, shade: int = 40) -> None:
+    """An image folder of two classes, one 8x8 image each per split."""
+    for split in ("train", "test"):
+        for i, name in enumerate(("cat", "dog")):
+            (root / split / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (shade, shade + i, shade)).save(root / split / name / f"{i}.png")
+
+
 class TestStageHash:
     @staticmethod
     def of(*overrides, key=("data", "digits")):
@@ -104,14 +116,28 @@ class TestStageHash:
     def test_the_inputs_content_counts(self, tmp_path):
         params, _ = compose(ROOT / "conf", ["preset=smoke"])
         task = make_task(WORKSPACE, params, ("train", "vgg9"))
-        (tmp_path / "manifest.json").write_text("1")
+        (tmp_path / "content.json").write_text("1")
         one = task.describe(lambda key: tmp_path)["stage_hash"]
-        (tmp_path / "manifest.json").write_text("2")
+        (tmp_path / "content.json").write_text("2")
         assert task.describe(lambda key: tmp_path)["stage_hash"] != one
 
     def test_where_the_data_lie_does_not(self, tmp_path):
-        for root in ("/a", "/b"):
-            params, _ = compose(ROOT / "conf", ["preset=cifar-mini", f"datasets.cifar10.root={root}"])
-            task = make_task(WORKSPACE, params, ("train", "resnet20"))
-            (tmp_path / root[1:]).write_text(task.describe(lambda key: ROOT / "conf")["stage_hash"])
-        assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
+        found = []
+        for place in ("here", "there"):
+            write_images(tmp_path / place / "images")
+            workspace = Workspace(tmp_path / place)
+            overrides = ["preset=cifar-mini", "datasets.cifar10.train=null", "datasets.cifar10.test=null"]
+            params, _ = compose(ROOT / "conf", [*overrides, f"datasets.cifar10.root={tmp_path / place / 'images'}"])
+            Runner(workspace, params).publish(("data", "cifar10"))
+            task = make_task(workspace, params, ("train", "resnet20"))
+            found.append(task.describe(published(workspace, "cifar-mini"))["stage_hash"])
+        assert found[0] == found[1]
+
+    def test_changed_images_do(self, tmp_path):
+        workspace = Workspace(tmp_path)
+        params, _ = compose(ROOT / "conf", ["preset=cifar-mini", "datasets.cifar10.root=images"])
+        write_images(tmp_path / "images")
+        key = ("data", "cifar10")
+        before = make_task(workspace, params, key).describe(lambda key: ROOT)["stage_hash"]
+        write_images(tmp_path / "images", shade=90)
+        assert make_task(workspace, params, key).describe(lambda key: ROOT)["stage_hash"] != before

@@ -106,7 +106,7 @@ def test_nothing_published_is_no_error(tmp_path):
 
 def test_a_damaged_file_is_named(results):
     write_text(results.artifacts("default", "train", "resnet20") / "run.json", "{")
-    with pytest.raises(ValueError, match=r"run\.json is no valid JSON .* run its stage again"):
+    with pytest.raises(ValueError, match=r"run\.json is no valid JSON .* run the stage again"):
         collect(results, "default", stages=STAGES)
 
 

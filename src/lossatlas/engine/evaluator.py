@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +17,8 @@ from torch.nn import functional
 from lossatlas.engine.folding import find_pairs, fold_state, folded_copy, scattered
 
 Examples = tuple[Tensor, Tensor]  # inputs (n, ...) and class labels (n,)
+Array = Tensor | npt.NDArray[Any] | Sequence[Any]
+Data = tuple[Array, Array]  # the same, as a caller has them
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,12 @@ class Measurement:
     loss: float
     accuracy: float
     n: int
+
+
+def as_tensor(values: Array) -> Tensor:
+    """Return tensors as they are, arrays and lists as new tensors."""
+    # copied: torch warns of arrays that are read-only and refuses those that run backwards
+    return values if isinstance(values, Tensor) else torch.as_tensor(np.array(values, order="C"))
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:
@@ -40,22 +50,24 @@ class Evaluator:
 
     Args:
         model: a classifier that returns logits, shape (batch, classes).
-        data: named data sets, each `(inputs, labels)` with n >= 1 examples; inputs already normalized.
+        data: named data sets, each `(inputs, labels)` with n >= 1 examples; inputs already normalized, labels integers
+            from 0 to classes - 1. Arrays and lists are converted, floating-point inputs to the model's precision;
+            tensors of inputs are taken as they are.
         batch_size: examples per forward pass; results depend on it only by rounding.
         device: where to compute.
         channels_last: store 4-D inputs and weights in channels-last order.
         fold: fold batch normalization where possible; False evaluates the network as it is.
 
     Raises:
-        ValueError: there is no data, a data set is empty or its lengths differ, the network returns something else than
-            logits, or two passes over the same data disagree (dropout or other randomness that eval mode does not
-            switch off).
+        ValueError: there is no data, a data set is empty or its lengths differ, labels are no integers or no classes of
+            the network, the network returns something else than logits, or two passes over the same data disagree
+            (dropout or other randomness that eval mode does not switch off).
     """
 
     def __init__(
         self,
         model: nn.Module,
-        data: Mapping[str, Examples],
+        data: Mapping[str, Data],
         *,
         batch_size: int = 128,
         device: torch.device | str = "cpu",
@@ -71,6 +83,7 @@ class Evaluator:
         self._shapes = {name: tensor.shape for name, tensor in model_state(model).items()}
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._overwrites = True  # some networks write to their inputs, which are the caller's; seen below
+        self._dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
         plain = copy.deepcopy(model).to(self.device).eval()
         # the trial passes of a network that draws random numbers must not move the caller's generators
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -92,12 +105,21 @@ class Evaluator:
         """The number of batch normalizations that were folded."""
         return len(self._pairs)
 
-    def _prepare(self, name: str, examples: Examples, batch_size: int) -> list[Examples]:
-        inputs, labels = examples
+    def _prepare(self, name: str, examples: Data, batch_size: int) -> list[Examples]:
+        inputs, labels = map(as_tensor, examples)
+        if inputs is not examples[0] and inputs.is_floating_point():
+            inputs = inputs.to(self._dtype)
         if len(inputs) == 0 or len(inputs) != len(labels):
             raise ValueError(
                 f"data set {name!r} has {len(inputs)} inputs and {len(labels)} labels; both must be equal and >= 1"
             )
+        fractional = labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
+        if fractional or labels.dim() != 1:
+            raise ValueError(
+                f"data set {name!r} has labels of type {str(labels.dtype).removeprefix('torch.')} and shape "
+                f"{tuple(labels.shape)}; labels are integers 0, 1, ..., classes - 1 of shape (n,), one per input"
+            )
+        labels = labels.to(torch.int64)
         pairs = zip(torch.split(inputs, batch_size), torch.split(labels, batch_size), strict=True)
         return [(self._laid_out(x.to(self.device)), y.to(self.device)) for x, y in pairs]
 
@@ -153,6 +175,16 @@ class Evaluator:
                 "two evaluations of the same weights on the same data differ; switch off what is random in eval mode "
                 "(functional dropout, sampling, augmentation inside the model)"
             )
+        self._require_classes(once.shape[1])
+
+    def _require_classes(self, classes: int) -> None:
+        for name, batches in self._batches.items():
+            lowest, highest = (int(bound) for bound in torch.aminmax(torch.cat([labels for _, labels in batches])))
+            if lowest < 0 or highest >= classes:
+                raise ValueError(
+                    f"data set {name!r} has labels from {lowest} to {highest}; the model returns {classes} logits, so "
+                    f"labels must lie in 0..{classes - 1}"
+                )
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossatlas.files import canonical_json, replacing
 from lossatlas.models.weights import state_of, weights_hash
@@ -68,7 +68,7 @@ class Direction:
                 "make a new direction from these weights"
             )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write to a safetensors file, byte-stable."""
         from safetensors.torch import save_file
 
@@ -77,7 +77,7 @@ class Direction:
             save_file(state_of(self.tensors), temporary, metadata={"lossatlas": canonical_json(about)})
 
     @classmethod
-    def load(cls, path: Path) -> Direction:
+    def load(cls, path: Path | str) -> Direction:
         """Read from a safetensors file.
 
         Raises:
@@ -86,6 +86,7 @@ class Direction:
         """
         from safetensors import SafetensorError, safe_open
 
+        path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist")
         try:
@@ -108,18 +109,32 @@ def parameter_names(state: Mapping[str, Tensor]) -> list[str]:
     return [n for n, t in state.items() if t.is_floating_point() and n.rpartition(".")[2] not in statistics]
 
 
+def _require_state(state: object) -> None:
+    if isinstance(state, nn.Module):
+        raise TypeError(
+            f"a direction is made from weights, not from a network ({type(state).__name__}); pass `model.state_dict()`"
+        )
+
+
 def normalize_like(direction: Tensor, weight: Tensor, normalization: Normalization) -> Tensor:
     """Scale a random tensor to the weights it starts from.
 
     `filter`: each filter (first index) gets the norm of the weights' filter, d <- d / |d| |w| (Li et al., section 4);
     `layer`: the whole tensor gets the norm of the weights' tensor; `weight`: each entry is multiplied by the weight;
     `none`: as drawn.
+
+    Tensors of at most one dimension (biases, batch normalization), where they move at all (`exclude_1d=False`): each
+    entry would be a filter of one number, whose normalized direction is the weight up to sign. As in Li et al.'s
+    program, `filter` takes the weights themselves, d = w: nothing of the draw is left, and two directions agree there.
+    The other normalizations treat these tensors as any other (the program copies the weights for them too).
     """
     if normalization == "none":
         return direction
     if normalization == "weight":
         return direction * weight
-    axes = None if normalization == "layer" or weight.dim() <= 1 else tuple(range(1, weight.dim()))
+    if normalization == "filter" and weight.dim() <= 1:
+        return weight.clone()
+    axes = None if normalization == "layer" else tuple(range(1, weight.dim()))
     wanted, found = (torch.linalg.vector_norm(t, dim=axes, keepdim=True) for t in (weight, direction))
     scaled: Tensor = direction * (wanted / (found + _TINY))
     return scaled
@@ -143,12 +158,15 @@ def random_direction(
         seed: with `stream`, determines the numbers.
         stream: name of the random stream; two axes of a plane take two streams.
         normalization: see `normalize_like`.
-        exclude_1d: leave biases and batch normalization where they are (zero direction).
+        exclude_1d: leave biases and batch normalization where they are (zero direction); for how they move otherwise
+            see `normalize_like`.
         parameters: the names that may move, where `state` holds buffers that `parameter_names` cannot tell.
 
     Raises:
+        TypeError: `state` is a network.
         ValueError: no weights are left to move.
     """
+    _require_state(state)
     tensors = {}
     for name in parameter_names(state):
         weight = state[name].detach().cpu()
@@ -178,8 +196,11 @@ def direction_between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], *,
         span: `weights` moves the parameters; `states` moves the running statistics of batch normalization too.
 
     Raises:
+        TypeError: `start` or `end` is a network.
         ValueError: names or shapes differ.
     """
+    for given in (start, end):
+        _require_state(given)
     names, others = (
         parameter_names(state) if span == "weights" else [n for n, t in state.items() if t.is_floating_point()]
         for state in (start, end)

@@ -30,9 +30,9 @@ class Journal:
         ValueError: the file belongs to another grid or is damaged.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
+    def __init__(self, path: Path | str, identity: str) -> None:
         """See the class."""
-        self._path = path
+        self._path = path = Path(path)
         if not path.exists():
             write_text(path, json.dumps({"grid": identity}) + "\n")
         *whole, cut = path.read_bytes().split(b"\n")

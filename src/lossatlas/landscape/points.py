@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lossatlas.engine.evaluator import Evaluator, Examples, model_state
+from lossatlas.engine.evaluator import Data, Evaluator, as_tensor, model_state
 from lossatlas.files import sha256_bytes, sha256_json
 from lossatlas.landscape.directions import Direction
 from lossatlas.landscape.journal import Journal, empty_values
@@ -57,22 +57,22 @@ def _identity(
     state: Mapping[str, Tensor],
     directions: Sequence[Direction],
     grid: Floats,
-    data: Mapping[str, Examples],
+    data: Mapping[str, Data],
     settings: Sequence[Any],
 ) -> str:
     parts: list[Any] = [weights_hash(state), sha256_bytes(np.ascontiguousarray(grid).tobytes()), settings]
     parts += [[d.description(), weights_hash(d.tensors)] for d in directions]
-    parts += [[name, *map(_content, examples)] for name, examples in data.items()]
+    parts += [[name, *(_content(as_tensor(values)) for values in examples)] for name, examples in data.items()]
     return sha256_json(parts)
 
 
 def evaluate_points(
     model: nn.Module,
-    data: Mapping[str, Examples],
+    data: Mapping[str, Data],
     directions: Sequence[Direction],
     grid: Floats,
     *,
-    journal: Path | None,
+    journal: Path | str | None,
     label: str,
     **engine: Any,
 ) -> Points:

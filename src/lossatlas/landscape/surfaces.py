@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from lossatlas.engine.evaluator import Examples, model_state
+from lossatlas.engine.evaluator import Data, model_state
 from lossatlas.landscape.directions import Direction, Normalization, random_direction
 from lossatlas.landscape.points import evaluate_points
 from lossatlas.results import Floats, Line, Plane
@@ -27,14 +27,14 @@ def _parameters(model: nn.Module) -> set[str]:
     return {name for name, _ in model.named_parameters(remove_duplicate=False)}
 
 
-def _splits(train: Examples, test: Examples | None) -> dict[str, Examples]:
+def _splits(train: Data, test: Data | None) -> dict[str, Data]:
     return {"train": train} if test is None else {"train": train, "test": test}
 
 
 def line(
     model: nn.Module,
-    train: Examples,
-    test: Examples | None = None,
+    train: Data,
+    test: Data | None = None,
     *,
     direction: Direction | None = None,
     alpha: npt.ArrayLike | None = None,
@@ -43,7 +43,7 @@ def line(
     exclude_1d: bool = True,
     batch_size: int = 128,
     device: torch.device | str = "cpu",
-    journal: Path | None = None,
+    journal: Path | str | None = None,
     label: str = "line",
     **engine: Any,
 ) -> Line:
@@ -51,7 +51,7 @@ def line(
 
     Args:
         model: a classifier that returns logits; it is left untouched.
-        train: normalized inputs (n, ...) and labels (n,).
+        train: normalized inputs (n, ...) and integer labels (n,), as tensors, arrays or lists.
         test: the same for the test set.
         direction: the direction; a random one is drawn from `seed` if absent.
         alpha: coordinates, (k,); 51 from -1 to 1 if absent.
@@ -92,8 +92,8 @@ def line(
 
 def plane(
     model: nn.Module,
-    train: Examples,
-    test: Examples | None = None,
+    train: Data,
+    test: Data | None = None,
     *,
     directions: tuple[Direction, Direction] | None = None,
     x: npt.ArrayLike | None = None,
@@ -103,7 +103,7 @@ def plane(
     exclude_1d: bool = True,
     batch_size: int = 128,
     device: torch.device | str = "cpu",
-    journal: Path | None = None,
+    journal: Path | str | None = None,
     label: str = "plane",
     **engine: Any,
 ) -> Plane:
@@ -111,7 +111,7 @@ def plane(
 
     Args:
         model: a classifier that returns logits; it is left untouched.
-        train: normalized inputs (n, ...) and labels (n,).
+        train: normalized inputs (n, ...) and integer labels (n,), as tensors, arrays or lists.
         test: the same for the test set.
         directions: the two axes; random ones are drawn from `seed` if absent.
         x: coordinates along the first axis, (nx,); 51 from -1 to 1 if absent.

@@ -56,13 +56,6 @@ TABLE2 = {
     "resnet110_noshort": ("resnet110_noshort", 0.01),
 }
 FIGURE6_CELLS = {run: (k, row == 0) for row in (0, 1) for k, run in zip((1, 2, 4, 8), FIGURE6[row], strict=True)}
-PAPER_WIDTHS = {
-    "vgg": {"base_width": 64},
-    "resnet": {"base_width": 16},
-    "preresnet": {"base_width": 16},
-    "wide_resnet": {"base_width": 16},
-    "densenet": {"growth": 32},
-}
 PAPERS = {"li2018": "Li et al. 2018", "garipov2018": "Garipov et al. 2018"}
 SOURCES = {
     "table2_architectures": "Table 2",
@@ -73,11 +66,7 @@ SOURCES = {
 }
 DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 GARIPOV = ("vgg16", "preresnet164", "wrn28_10")
-
-
-def title_of(run: str) -> str:
-    """Return the name that the papers give a run's network, or the run's own name."""
-    return TITLES.get(run, run)
+VGG9_BATCHES = (128, 8192)
 
 
 def table2_address(run: str, quantity: str) -> Address:
@@ -92,23 +81,31 @@ def figure6_address(run: str) -> Address:
     return ("li2018", "figure6_wrn56", where(k=k, shortcut=shortcut), "test_error")
 
 
-def vgg9_address(train: Mapping[str, Any]) -> Address | None:
-    """Return where Li et al. give the test error of VGG-9 under the training settings `train`, if they do."""
+def vgg9_address(train: Mapping[str, Any], *, batch_size: int | None = None) -> Address | None:
+    """Return where Li et al. give the test error of VGG-9 under the training settings `train`, if they do.
+
+    Args:
+        train: optimizer, weight decay and batch size.
+        batch_size: stands in for the batch size of `train`.
+    """
     optimizer = str(train.get("optimizer", ""))
     if not optimizer.startswith(("sgd", "adam")):
         return None
     table = "figure9_11_12_13_vgg9_adam" if optimizer.startswith("adam") else "figure2_3_vgg9"
-    row = where(weight_decay=train.get("weight_decay"), batch_size=train.get("batch_size"))
+    row = where(weight_decay=train.get("weight_decay"), batch_size=batch_size or train.get("batch_size"))
     return ("li2018", table, row, "test_error")
 
 
-def test_error_address(run: str, *, classes: int = 10, train: Mapping[str, Any] | None = None) -> Address | None:
+def test_error_address(
+    run: str, *, classes: int = 10, train: Mapping[str, Any] | None = None, exact: bool = True
+) -> Address | None:
     """Return where the test error of `run` is published.
 
     Args:
         run: a run's name.
         classes: the number of classes it was trained on; Garipov et al. give 10 and 100, Li et al. 10.
         train: its training settings, which select among the published runs of VGG-9.
+        exact: whether the batch size must be a published one; otherwise the run `vgg9` stands for the small batch.
 
     Returns:
         The address, or None where no paper gives a number for this run.
@@ -121,26 +118,14 @@ def test_error_address(run: str, *, classes: int = 10, train: Mapping[str, Any] 
         return table2_address(run, "test_error")
     if run in FIGURE6_CELLS:
         return figure6_address(run)
-    return vgg9_address(train or {}) if run.startswith("vgg9") else None
+    if not run.startswith("vgg9"):
+        return None
+    settings = train or {}
+    published = exact or run != "vgg9" or settings.get("batch_size") in VGG9_BATCHES
+    return vgg9_address(settings, batch_size=None if published else min(VGG9_BATCHES))
 
 
 def source_of(address: Address) -> str:
     """Return the paper, the table or figure and the data set of a published number, in words."""
     data = address[2] if address[1] == "table1_error" else "cifar10"
     return f"{PAPERS[str(address[0])]}, {SOURCES[str(address[1])]}, {DATA[str(data)]}"
-
-
-def at_paper_width(family: str, options: Mapping[str, Any]) -> bool:
-    """Return whether a network has as many filters as in the papers (tests and embedded data use thinner ones)."""
-    return all(options.get(name, width) == width for name, width in PAPER_WIDTHS.get(family, {}).items())
-
-
-def network_of(run: str, *, classes: int, options: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the paper's key and the network under which `parameter_counts` lists the network of `run`."""
-    if run in GARIPOV:
-        batch_norm = "_bn" if run == "vgg16" and options.get("batch_norm", True) else ""
-        return "garipov2018" if classes == 10 else f"garipov2018_{classes}_classes", run + batch_norm
-    paper = "li2018" if classes == 10 else f"li2018_{classes}_classes"
-    if run in TABLE2:
-        return paper, TABLE2[run][0]
-    return paper, "vgg9" if run.startswith("vgg9") else run

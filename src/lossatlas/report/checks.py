@@ -67,5 +67,14 @@ def checks_record(checks: Sequence[Check], results: Results) -> dict[str, Any]:
 
 
 def read_checks(path: Path) -> list[Check]:
-    """Read the checks of a `checks.json`."""
-    return [Check(**record) for record in read_json(path)["checks"]]
+    """Read the checks of a `checks.json`.
+
+    Raises:
+        ValueError: the file is cut off or does not hold a list of checks.
+    """
+    try:
+        return [Check(**record) for record in read_json(path)["checks"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds no readable list of checks ({error!r}); run `dvc repro` to make it anew"
+        ) from error

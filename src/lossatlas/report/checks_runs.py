@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lossatlas.report.artefacts import Results, Run
-from lossatlas.report.catalogue import TABLE2, at_paper_width, network_of, source_of, table2_address, test_error_address
+from lossatlas.report.catalogue import TABLE2, source_of, table2_address
+from lossatlas.report.networks import at_paper_width, count_key, network_built, network_named
 from lossatlas.report.targets import Address, Targets
 from lossatlas.report.verdict import Check, judged, not_run
-from lossatlas.report.wording import run_title
+from lossatlas.report.wording import is_papers, published_address, run_title
 
 ERROR_POINTS = 0.5  # absolute points of error for a single run under the full protocol
 SPREADS = 3  # published spreads, where a paper repeated its runs
@@ -36,29 +37,33 @@ def check_parameters(results: Results, targets: Targets) -> Iterator[Check]:
     for name, run in results.runs.items():
         options: Mapping[str, Any] = run.info.get("options") or {}
         classes = int(run.info["num_classes"])
-        count = targets.parameter_count(*network_of(name, classes=classes, options=options))
-        comparable = run.info["input_size"] == PAPER_INPUT and at_paper_width(str(run.info["family"]), options)
+        built = network_built(run.info)
+        network = built or network_named(name)
+        if network is None:
+            continue
+        count = targets.parameter_count(*count_key(network, classes=classes))
+        papers = built is not None and at_paper_width(str(run.info["family"]), options)
         identifier, title = f"parameters/{name}", f"{run_title(name, results)}: trainable parameters"
-        if count is not None and comparable:
+        if count is not None and papers and run.info["input_size"] == PAPER_INPUT:
             measured = int(run.info["parameters"])
             yield judged(identifier, title, measured == count, measured=measured, expected=count)
-        elif targets.parameter_count(*network_of(name, classes=PAPER_CLASSES, options=options)) is not None:
+        elif targets.parameter_count(*count_key(network, classes=PAPER_CLASSES)) is not None:
             size = f"{run.info['input_size']} pixels, {classes} classes"
             words = ", ".join([size, *(f"{key} {value}" for key, value in sorted(options.items()))])
             yield not_run(identifier, title, f"not in its published form: {words}")
 
 
 def check_published(results: Results, targets: Targets) -> Iterator[Check]:
-    """Yield comparisons with published numbers; only the full protocol is comparable."""
+    """Yield comparisons with published numbers; only the papers' networks under the full protocol are comparable."""
     if results.regime != "full":
         return
     for name in results.planned_runs:
         run = results.runs.get(name)
         classes = int(run.info["num_classes"]) if run else PAPER_CLASSES
-        address = test_error_address(name, classes=classes, train=run.train if run else None)
+        address = published_address(name, results)
         if address is not None and targets.find(address) is not None:
             yield _compare(name, run, "test_error", address, results, targets)
-        if name in TABLE2 and classes == PAPER_CLASSES:
+        if name in TABLE2 and classes == PAPER_CLASSES and is_papers(name, results):
             for quantity in ("train_error", "train_loss"):
                 yield _compare(name, run, quantity, table2_address(name, quantity), results, targets)
 

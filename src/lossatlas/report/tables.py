@@ -10,9 +10,11 @@ from lossatlas.report.wording import (
     DAGGER_NOTE,
     DIVERGED,
     NOT_RUN,
+    is_papers,
     nats,
     outcome,
     percent,
+    published_address,
     published_error,
     published_percent,
     run_title,
@@ -30,12 +32,13 @@ def table2(results: Results, targets: Targets) -> Table:
     for name in catalogue.TABLE2:
         run = results.runs.get(name)
         rate = run.train.get("lr") if run else None
-        cells = [Cell(catalogue.title_of(name)), Cell(f"{rate:g}" if rate is not None else NOT_RUN, rate)]
-        cells.append(Cell(f"{catalogue.TABLE2[name][1]:g}", catalogue.TABLE2[name][1]))
+        papers, papers_rate = is_papers(name, results), catalogue.TABLE2[name][1]
+        cells = [Cell(run_title(name, results)), Cell(f"{rate:g}" if rate is not None else NOT_RUN, rate)]
+        cells.append(Cell(f"{papers_rate:g}", papers_rate) if papers else Cell("–"))
         for quantity in ("train_loss", "train_error", "test_error"):
             published = targets.get(catalogue.table2_address(name, quantity))
             text = f"{published.value:.3f}" if quantity == "train_loss" else published_percent(published)
-            cells += [_ours(run, quantity), Cell(text, published.value)]
+            cells += [_ours(run, quantity), Cell(text, published.value) if papers else Cell("–")]
         rows.append(tuple(cells))
     measured = ("training loss", "training error", "test error")
     pairs = [f"{name}, {who}" for name in measured for who in ("ours", "published")]
@@ -55,20 +58,22 @@ def _ours(run: Run | None, quantity: str) -> Cell:
 
 def error_table(results: Results, targets: Targets) -> Table:
     """Return the test error of every network that a paper gives one for."""
-    rows = []
+    rows, marked = [], False
     for name in dict.fromkeys([*catalogue.TITLES, *results.planned_runs]):
         published, run = published_error(name, results, targets), results.runs.get(name)
         if published is not None:
             first = (Cell(run_title(name, results)), Cell(results.title_of_data(name) or "–"), _ours(run, "test_error"))
-            rows.append((*first, Cell(published_percent(published), published.value), _source(name, run, published)))
-    text = f"Test errors in percent. {DAGGER_NOTE}"
+            rows.append(
+                (*first, Cell(published_percent(published), published.value), _source(name, results, published))
+            )
+            marked = marked or not published.in_documents
+    text = f"Test errors in percent. {DAGGER_NOTE}" if marked else "Test errors in percent."
     columns = ("network", "our data", "ours", "published", "source")
     return Table("test-errors", "Test errors beside the published ones", text, columns, tuple(rows))
 
 
-def _source(name: str, run: Run | None, published: Published) -> Cell:
-    classes = int(run.info["num_classes"]) if run else 10
-    address = catalogue.test_error_address(name, classes=classes, train=run.train if run else None)
+def _source(name: str, results: Results, published: Published) -> Cell:
+    address = published_address(name, results)
     return Cell((catalogue.source_of(address) if address else "") + published.mark)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from lossatlas.report.artefacts import Regime, Results, Run
-from lossatlas.report.catalogue import test_error_address, title_of
-from lossatlas.report.targets import Published, Targets
+from lossatlas.report.catalogue import TITLES, test_error_address
+from lossatlas.report.networks import differences, network_named
+from lossatlas.report.targets import Address, Published, Targets
 
 NOT_RUN = "not run"
 DIVERGED = "diverged"
@@ -46,11 +47,28 @@ def published_percent(published: Published | None) -> str:
     return f"{published.value:.2f}{spread} %{published.mark}"
 
 
-def published_error(run: str, results: Results, targets: Targets) -> Published | None:
-    """Return the published test error of a run, for the classes and settings it was trained with where it was."""
+def is_papers(run: str, results: Results) -> bool:
+    """Return whether the network trained as `run` is the papers' one of that name; true where nothing was trained."""
+    done, network = results.runs.get(run), network_named(run)
+    return done is None or (network is not None and not differences(network, done.info))
+
+
+def published_address(run: str, results: Results) -> Address | None:
+    """Return where the test error of a run is published, if its network is the papers' one.
+
+    Classes and settings are those it was trained with; only the full protocol needs the published batch size.
+    """
     done = results.runs.get(run)
+    if not is_papers(run, results):
+        return None
     classes = int(done.info.get("num_classes", 10)) if done else 10
-    address = test_error_address(run, classes=classes, train=done.train if done else None)
+    train = done.train if done else None
+    return test_error_address(run, classes=classes, train=train, exact=results.regime == "full")
+
+
+def published_error(run: str, results: Results, targets: Targets) -> Published | None:
+    """Return the published test error that belongs beside ours of a run, see `published_address`."""
+    address = published_address(run, results)
     return None if address is None else targets.find(address)
 
 
@@ -62,6 +80,15 @@ def outcome(run: Run | None) -> str:
 
 
 def run_title(run: str, results: Results) -> str:
-    """Return the papers' name of a run's network; for other runs the title that the preset gives."""
-    title = title_of(run)
-    return title if title != run else str(results.planned_runs.get(run, {}).get("title") or run)
+    """Return the papers' name of a run's network; for other networks the title of the run itself.
+
+    A network that still bears the name of the papers' one without being it also shows how it differs.
+    """
+    done, papers = results.runs.get(run), TITLES.get(run)
+    if papers is not None and is_papers(run, results):
+        return papers
+    title = str((done.info.get("title") if done else None) or results.planned_runs.get(run, {}).get("title") or run)
+    network = network_named(run)
+    if done is None or network is None or title != papers:
+        return title
+    return f"{title} ({', '.join(differences(network, done.info))})"

@@ -34,17 +34,22 @@ def load_checked(job: Job) -> DataSet:
     dataset = load(job.places["data"], job)
     manifest = read_json(job.inputs["data"] / "manifest.json")
     if dataset.fingerprint() != manifest["sha256"]:
+        found, expected = dataset.fingerprint()[:12], manifest["sha256"][:12]
+        name = manifest["name"]
         raise ValueError(
-            f"data set {manifest['name']} has changed since its manifest was published "
-            f"({dataset.fingerprint()[:12]}, manifest: {manifest['sha256'][:12]}); run `dvc repro` from the data stage"
+            f"data set {name} has changed since its manifest was published ({found}, manifest: {expected}); "
+            f"run `dvc repro -f data@{name}`, then `dvc repro`"
         )
     return dataset
 
 
 def compute(job: Job) -> None:
-    """Write `manifest.json`: counts, shapes and hashes."""
-    dataset = load(job.settings["data"], job)
+    """Write `manifest.json` (counts, shapes and hashes) and `content.json` (the hash of it all)."""
+    dataset = load(job.places["data"], job)
     manifest = dataset.manifest()
     counts = {"train": manifest["count"]["train"], "test": manifest["count"]["test"]}
     kind = job.settings["data"]["kind"]
-    write_json(job.out / "manifest.json", {**manifest, **counts, "kind": kind, "shape": manifest["image_shape"]})
+    named = {"name": job.name, "kind": kind, "shape": manifest["image_shape"]}
+    write_json(job.out / "manifest.json", {**manifest, **counts, **named})
+    # what the stages that use the data depend on: not where they lie
+    write_json(job.out / "content.json", {"sha256": manifest["sha256"]})

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from lossatlas.data import NORMALIZATIONS, normalize
+from lossatlas.engine.device import usable_device
 from lossatlas.engine.evaluator import Evaluator, Examples
 from lossatlas.files import read_json, write_json
 from lossatlas.models.checkpoint import load_checkpoint
@@ -44,25 +44,32 @@ def axis(settings: Mapping[str, Any]) -> Floats:
 
 def load_subject(job: Job) -> Subject:
     """Read the run's final weights and the examples its settings name."""
+    usable_device(job.settings["device"])
     run = read_json(job.inputs["run"] / "run.json")
     data = load_checked(job)
     constants = NORMALIZATIONS[run["train"]["normalization"]]
 
-    def examples(images: Tensor, labels: Tensor, n: int | None) -> Examples:
+    def examples(key: str, images: Tensor, labels: Tensor) -> Examples:
+        n = job.settings[key]
+        if n is not None and n > len(labels):
+            raise ValueError(f"{key} = {n} of {job.name}: the data set has {len(labels)}; use null for all")
         return normalize(images[:n], constants), labels[:n]
 
     return Subject(
         run=run,
         model=load_checkpoint(job.inputs["run"] / "final.safetensors").build(),
-        train=examples(data.train_images, data.train_labels, job.settings["train_examples"]),
-        test=examples(data.test_images, data.test_labels, job.settings["test_examples"]),
+        train=examples("train_examples", data.train_images, data.train_labels),
+        test=examples("test_examples", data.test_images, data.test_labels),
     )
 
 
 def engine_settings(job: Job) -> dict[str, Any]:
     """Return what the evaluation functions take from the settings."""
-    device = torch.device(job.settings["device"])
-    return {"batch_size": job.settings["batch_size"], "device": device, "label": job.name}
+    return {
+        "batch_size": job.settings["batch_size"],
+        "device": usable_device(job.settings["device"]),
+        "label": job.name,
+    }
 
 
 def account(job: Job, subject: Subject, *, name: str, note: str, skipped: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -20,6 +21,7 @@ Locate = Callable[[Key], Path]
 KINDS = ("data", "train", "line", "plane", "figures", "check", "report")
 _LIBRARIES = ("torch", "numpy", "h5py", "safetensors")
 _SHOWN = ("matplotlib", "jinja2", "numpy", "h5py")
+_DATA_FILES = ("content.json",)
 _RUN_FILES = ("run.json", "history.h5", "stage.json")
 
 
@@ -125,15 +127,28 @@ def published(workspace: Workspace, preset: str) -> Locate:
 
 def _data(workspace: Workspace, params: Params, name: str) -> Task:
     source = params.datasets[name].model_dump()
+    settings: dict[str, Any] = {"data": {key: value for key, value in source.items() if key != "root"}}
+    if source["kind"] == "imagefolder":
+        settings["files"] = _file_state(workspace.root / (source["root"] or ""))
     return Task(
         key=("data", name),
-        settings={"data": source},
+        settings=settings,
         inputs={},
         outputs={".": workspace.artifacts(params.preset, "data", name)},
         modules=("lossatlas.stages.data",),
-        places=_places(workspace),
+        places=_places(workspace, data=source),
         libraries=("numpy", "torch", "scikit-learn"),
     )
+
+
+def _file_state(root: Path) -> str:
+    """Return a hash of the names, sizes and modification times of the files below `root`."""
+    entries = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            status = os.stat(os.path.join(folder, name))
+            entries[os.path.relpath(os.path.join(folder, name), root)] = [status.st_size, status.st_mtime_ns]
+    return sha256_json(entries)
 
 
 def _places(workspace: Workspace, **more: Any) -> dict[str, Any]:
@@ -146,7 +161,7 @@ def _train(workspace: Workspace, params: Params, name: str) -> Task:
     return Task(
         key=("train", name),
         settings={"run": run.model_dump(), "device": params.device},
-        inputs={"data": Input(("data", run.data))},
+        inputs={"data": Input(("data", run.data), _DATA_FILES)},
         outputs={
             ".": workspace.artifacts(params.preset, "train", name),
             "metrics.json": reports / "metrics" / f"{name}.json",
@@ -169,7 +184,7 @@ def _landscape(
     return Task(
         key=(kind, name),
         settings={**settings.model_dump(), "device": params.device},
-        inputs={"data": Input(("data", data)), **runs},
+        inputs={"data": Input(("data", data), _DATA_FILES), **runs},
         outputs={".": workspace.artifacts(params.preset, kind, name)},
         modules=(f"lossatlas.stages.{kind}", _model_module(params, settings.run)),
         places=_places(workspace, data=params.datasets[data].model_dump()),

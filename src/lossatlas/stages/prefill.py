@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from lossatlas.closure import SourceChangedError, package_hash
-from lossatlas.config import load_params
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.plan import Key, make_task, stage_keys
@@ -24,12 +22,11 @@ class Summary:
     blocked: list[Key] = field(default_factory=list)
 
 
-def complete_stage(root: str, key: Key, package: str) -> Outcome:
+def complete_stage(workspace: Workspace, params: Params, key: Key, package: str) -> Outcome:
     """Complete one stage in scratch; what the workers run, each with the sources that the parent started with."""
     if package_hash() != package:
         raise SourceChangedError("the package's source changed since this began; run the same command again")
-    workspace = Workspace(Path(root))
-    return Runner(workspace, load_params(workspace)).prefill(key)
+    return Runner(workspace, params).prefill(key)
 
 
 def prefill(
@@ -43,7 +40,7 @@ def prefill(
         executor: where the stages run.
         tell: called with each outcome, and with a line of text for each failure.
     """
-    package_hash()
+    runner = Runner(workspace, params)
     waiting = {key: {i.key for i in make_task(workspace, params, key).inputs.values()} for key in stage_keys(params)}
     summary = Summary()
     running: dict[Future[Outcome], Key] = {}
@@ -51,7 +48,7 @@ def prefill(
     while waiting or running:
         for key in [key for key, needs in waiting.items() if needs <= finished]:
             del waiting[key]
-            running[executor.submit(complete_stage, str(workspace.root), key, package_hash())] = key
+            running[executor.submit(complete_stage, workspace, params, key, package_hash())] = key
         if not running:
             summary.blocked = list(waiting)
             break
@@ -61,6 +58,8 @@ def prefill(
             error = future.exception()
             if error is None:
                 finished.add(key)
+                if key[0] == "data":
+                    runner.publish(key)  # changed images under the same root: DVC then sees a changed output
                 summary.outcomes.append(future.result())
                 tell(future.result())
             else:

@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +24,7 @@ from lossatlas.closure import package_hash, require_unchanged
 from lossatlas.files import publish, read_json, sha256_path, write_json
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
+from lossatlas.stages.checkout import git_commit, scratch_folder
 from lossatlas.stages.job import Job, ignore_epoch
 from lossatlas.stages.plan import Key, Locate, Task, make_task, published
 from lossatlas.stages.tracked import live_curves
@@ -83,8 +85,7 @@ class Runner:
                 )
 
     def _folder(self, key: Key, described: Mapping[str, Any]) -> Path:
-        kind, name = key
-        return self.workspace.scratch / "stages" / kind / f"{name}-{described['stage_hash'][:16]}"
+        return scratch_folder(self.workspace, key, described["stage_hash"])
 
     def _complete(self, task: Task, described: Mapping[str, Any], locate: Locate) -> Outcome:
         """Complete a stage in its scratch folder, which the caller owns."""
@@ -122,7 +123,7 @@ class Runner:
             if live:
                 live.close(read_json(out / "run.json")["status"] if status == "finished" else status)
         require_unchanged(task.code)
-        write_json(out / "stage.json", {**described, "preset": self.params.preset})
+        write_json(out / "stage.json", described)
         facts |= {"seconds": time.perf_counter() - begin, **_host(self.workspace)}
         write_json(folder / "side.json", facts)
         write_json(folder / "done.json", {"out": sha256_path(out)})
@@ -134,8 +135,9 @@ def _is_finished(folder: Path) -> bool:
     done, out = folder / "done.json", folder / "out"
     if not done.is_file():
         return False
-    if out.is_dir() and sha256_path(out) == read_json(done)["out"]:
-        return True
+    with suppress(ValueError, KeyError, TypeError):  # a damaged mark is no mark
+        if out.is_dir() and (folder / "side.json").is_file() and sha256_path(out) == read_json(done)["out"]:
+            return True
     print(f"{folder} was altered after it was finished; it is computed again", file=sys.stderr)
     done.unlink()
     for place in (out, folder / "work"):  # work: killed before it was removed
@@ -163,14 +165,12 @@ class _owned:  # noqa: N801 (a context manager, used like a function)
 
 def _host(workspace: Workspace) -> dict[str, Any]:
     """Return facts about where a stage was computed."""
-    import subprocess
     from datetime import UTC, datetime
 
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=workspace.root, capture_output=True, text=True, check=False)
     return {
         "host": platform.node(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "git_commit": git.stdout.strip() or None,
+        "git_commit": git_commit(workspace),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

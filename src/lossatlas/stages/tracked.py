@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lossatlas.files import publish, read_json
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
+from lossatlas.stages.checkout import git_commit, scratch_folder
 from lossatlas.stages.plan import KINDS, Key, stage_keys
 from lossatlas.tracking import LiveCurves, collect, default_artifact_root, default_uri, track
 
@@ -45,10 +47,23 @@ def live_curves(workspace: Workspace, params: Params, key: Key, described: Mappi
     )
 
 
+def _restore_side_files(workspace: Workspace, params: Params, keys: Iterable[Key]) -> None:
+    """Bring back timings and host facts of stages that DVC restored from its cache, from scratch where it has them."""
+    for key in keys:
+        side = workspace.side(params.preset, *key)
+        stage = workspace.artifacts(params.preset, *key) / "stage.json"
+        if side.is_file() or not stage.is_file():
+            continue
+        kept = scratch_folder(workspace, key, read_json(stage)["stage_hash"]) / "side.json"
+        if kept.is_file():
+            publish(kept, side)
+
+
 def track_preset(workspace: Workspace, params: Params) -> str:
     """Log everything that the present preset has published; return what happened in a line."""
     stages = [key for key in stage_keys(params) if key[0] not in SHOWN]
-    records = collect(workspace, params.preset, stages=stages)
+    _restore_side_files(workspace, params, stages)
+    records = collect(workspace, params.preset, stages=stages, commit=git_commit(workspace))
     summary = track(records, **_place(workspace, params))
     missing = f"; not published yet: {', '.join(' '.join(key) for key in records.missing)}" if records.missing else ""
     return f"{summary}{missing}"

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from lossatlas.engine.device import usable_device
 from lossatlas.files import write_json, write_text
-from lossatlas.models import build, parameter_count
+from lossatlas.models import build, check_model, parameter_count
 from lossatlas.models.checkpoint import save_checkpoint
 from lossatlas.models.initialization import initialize
 from lossatlas.models.weights import weights_hash
@@ -40,10 +41,11 @@ def _curves(history: History) -> str:
 def compute(job: Job) -> None:
     """Write `epoch_NNNN.safetensors`, `final.safetensors`, `history.h5`, `run.json`, `metrics.json`, `curves.csv`."""
     run = job.settings["run"]
+    device = usable_device(job.settings["device"])
     data = load_checked(job)
     network = {
         "family": run["model"]["family"],
-        "options": run["model"]["options"],
+        "options": check_model(run["model"]["family"], run["model"]["options"]),
         "num_classes": data.num_classes,
         "input_size": data.image_size[0],
     }
@@ -67,7 +69,7 @@ def compute(job: Job) -> None:
         seed=run["seed"],
         keep=keep,
         state=state,
-        device=job.settings["device"],
+        device=device,
         on_epoch=job.on_epoch,
         label=job.name,
         provenance={"run": job.name, "seed": run["seed"], "weights": weights_hash(model.state_dict())},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -64,7 +63,12 @@ class Collected:
 
 
 def collect(
-    workspace: Workspace, preset: str, *, stages: Iterable[tuple[str, str]], checkpoints: bool = False
+    workspace: Workspace,
+    preset: str,
+    *,
+    stages: Iterable[tuple[str, str]],
+    checkpoints: bool = False,
+    commit: str | None = None,
 ) -> Collected:
     """Read the published stages of a preset and its report.
 
@@ -73,17 +77,20 @@ def collect(
         preset: the preset's name.
         stages: kind and name of each stage.
         checkpoints: also list safetensors files as artifacts.
+        commit: the checkout's commit, for what has no record of its own.
 
     Raises:
         ValueError: a result file is damaged.
     """
-    found = {stage: _stage(workspace, preset, *stage, checkpoints) for stage in dict.fromkeys(stages)}
-    found["report", "report"] = _report(workspace.reports(preset), preset)
+    found = {stage: _stage(workspace, preset, *stage, checkpoints, commit) for stage in dict.fromkeys(stages)}
+    found["report", "report"] = _report(workspace.reports(preset), preset, commit)
     records = tuple(record for record in found.values() if record is not None)
     return Collected(records, tuple(stage for stage, record in found.items() if record is None))
 
 
-def _stage(workspace: Workspace, preset: str, kind: str, name: str, checkpoints: bool) -> Record | None:
+def _stage(
+    workspace: Workspace, preset: str, kind: str, name: str, checkpoints: bool, commit: str | None
+) -> Record | None:
     folder = workspace.artifacts(preset, kind, name)
     if not (folder / "stage.json").is_file():
         return None
@@ -94,7 +101,7 @@ def _stage(workspace: Workspace, preset: str, kind: str, name: str, checkpoints:
         f"{TAG}status": found.get("status", "finished"),
         f"{TAG}family": found.get("family"),
         f"{TAG}data": found.get("data"),
-        COMMIT: side.get("git_commit"),
+        COMMIT: side.get("git_commit") or commit,
         NOTE: "\n\n".join(str(found[word]) for word in ("title", "note", "reason") if found.get(word)),
     }
     words |= {f"{TAG}{word}": side.get(word) for word in ("host", "cores", "device", "finished_at")}
@@ -116,7 +123,7 @@ def _stage(workspace: Workspace, preset: str, kind: str, name: str, checkpoints:
     )
 
 
-def _report(folder: Path, preset: str) -> Record | None:
+def _report(folder: Path, preset: str, commit: str | None) -> Record | None:
     page, checks = folder / "report.html", folder / "checks.json"
     if not page.is_file():
         return None
@@ -128,7 +135,9 @@ def _report(folder: Path, preset: str) -> Record | None:
         name="report",
         preset=preset,
         stage_hash=stage_hash,
-        tags=identity("report", "report", preset, stage_hash) | {f"{TAG}status": "finished"},
+        tags=identity("report", "report", preset, stage_hash)
+        | {f"{TAG}status": "finished"}
+        | ({COMMIT: commit} if commit else {}),
         params={},
         metrics={key(f"checks_{verdict}"): float(n) for verdict, n in counts.items()},
         history=None,
@@ -155,5 +164,3 @@ def _json(path: Path) -> Any:
         return read_json(path)
     except FileNotFoundError:
         return {}
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no valid JSON ({error}); remove it and run its stage again") from error

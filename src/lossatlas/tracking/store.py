@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossatlas.tracking.connection import connect
 from lossatlas.tracking.errors import explained
-from lossatlas.tracking.names import SUPERSEDED, TAG
+from lossatlas.tracking.names import COMMIT, SUPERSEDED, TAG
 from lossatlas.tracking.records import Record
 from lossatlas.tracking.session import Session
 
@@ -85,7 +85,11 @@ def _fill(session: Session, run: Any, record: Record) -> bool:
     """Add to a run what it lacks and end it; return whether anything was missing."""
     run_id = run.info.run_id
     params = {k: v for k, v in record.params.items() if k not in run.data.params}
-    tags = {k: v for k, v in record.tags.items() if run.data.tags.get(k) != v}
+    there_already = run.data.tags
+    # the commit of the first logging stays: a checkout moves on while its results do not change
+    tags = {
+        k: v for k, v in record.tags.items() if there_already.get(k) != v and (k != COMMIT or k not in there_already)
+    }
     metrics = [(k, v, 0) for k, v in record.metrics.items() if k not in run.data.metrics]
     for name, points in _curves(record.history) if record.history is not None else ():
         there = session.steps(run_id, name) if name in run.data.metrics else set()

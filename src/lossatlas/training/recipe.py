@@ -24,9 +24,10 @@ class Recipe:
     Attributes:
         epochs: passes over the training set; 0 publishes the initialization.
         batch_size: examples per optimizer step; a last batch of one example joins the one before.
-        optimizer: `sgd` (Nesterov momentum) or `adam` (default betas); both with L2 weight decay on all parameters.
+        optimizer: `sgd` (with momentum) or `adam` (default betas); both with L2 weight decay on all parameters.
         lr: initial learning rate.
         momentum: of SGD.
+        nesterov: whether SGD's momentum is Nesterov's (Li et al.) or plain (Garipov et al.).
         weight_decay: L2 coefficient.
         schedule: name of the learning-rate schedule.
         schedule_options: see `make_schedule`.
@@ -49,6 +50,7 @@ class Recipe:
     optimizer: OptimizerName = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 5e-4
     schedule: ScheduleKind = "step_drops"
     schedule_options: Mapping[str, Any] = field(default_factory=dict)
@@ -88,7 +90,7 @@ class Recipe:
             lr=self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
-            nesterov=self.momentum > 0,
+            nesterov=self.nesterov and self.momentum > 0,
         )
 
 

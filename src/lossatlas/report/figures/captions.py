@@ -15,14 +15,15 @@ SURFACES = {
     "figure-5": (*FIGURE5[0], *FIGURE5[1]),
     "figure-6": (*FIGURE6[0], *FIGURE6[1]),
 }
+CLEAN = "evaluated on clean images (no augmentation); epoch 0 is the initialization"
 OPENINGS = {
     "figure-1": "Training loss of ResNet-56 with and without shortcuts; height is logarithmic.",
     "figure-4": "Training loss of a deep network without shortcuts and of a dense one; height is logarithmic.",
     "figure-5": "Training loss of ResNets of growing depth, with shortcuts (top) and without (bottom).",
     "figure-6": "Training loss of ResNet-56 with k times the filters, with shortcuts (top) and without (bottom).",
     "further-surfaces": "Training loss around the trained weights of networks that the figures above do not show.",
-    "figure-18": "Loss and error of VGG-9 against epochs, without augmentation; epoch 0 is the initialization.",
-    "figure-19": "Loss and error against epochs, without augmentation; epoch 0 is the initialization.",
+    "figure-18": f"Loss and error of VGG-9 against epochs, {CLEAN}.",
+    "figure-19": f"Loss and error against epochs, {CLEAN}.",
     "further-convergence": "Loss and error against epochs of runs that the figures above do not show, by data set.",
     "further-lines": "Losses and accuracies along one direction: random, or from one run's weights to another's.",
 }
@@ -30,13 +31,14 @@ FILTERS = "Axes are multiples of two random directions, normalized filter by fil
 ERRORS = "Percentages are test errors: ours, in parentheses the published one."
 
 
-def caption(identifier: str, results: Results, targets: Targets, *, cap: float) -> str:
+def caption(identifier: str, results: Results, targets: Targets, *, runs: Sequence[str], cap: float) -> str:
     """Return a figure's caption.
 
     Args:
         identifier: the figure's id.
         results: what was computed.
         targets: the published numbers.
+        runs: the runs whose numbers the figure shows.
         cap: the loss above which all surfaces have one colour.
     """
     sentences = [OPENINGS[identifier]]
@@ -46,11 +48,10 @@ def caption(identifier: str, results: Results, targets: Targets, *, cap: float) 
         sentences += [FILTERS, f"One colour scale for every surface of this report; losses above {nats(cap)} {cut}."]
         sentences += _extent(shown)
     sentences.append(ERRORS)
-    runs = SURFACES.get(identifier, tuple(results.planned_runs))
     data = sorted({results.title_of_data(run) for run in runs} - {""})
     if data:
         sentences.append(f"Our data: {', '.join(data)}.")
-    if identifier == "figure-6" or (identifier not in SURFACES and _marked(identifier, results, targets)):
+    if any(number and number.mark for number in (published_error(run, results, targets) for run in runs)):
         sentences.append(DAGGER_NOTE)
     return " ".join(sentences)
 
@@ -72,8 +73,3 @@ def _extent(shown: Sequence[Surface]) -> list[str]:
     points = " or ".join(f"{nx} × {ny}" for nx, ny in sizes)
     images = " or ".join(f"{count:,}" for count in samples)
     return [f"{points} points, each the mean over {images} training images."] if samples else [f"{points} points."]
-
-
-def _marked(identifier: str, results: Results, targets: Targets) -> bool:
-    numbers = (published_error(run, results, targets) for run in results.planned_runs)
-    return any(number and not number.in_documents for number in numbers)

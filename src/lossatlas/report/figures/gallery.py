@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from matplotlib.figure import Figure
 
@@ -43,7 +44,7 @@ def draw_gallery(results: Results, targets: Targets) -> Iterator[Drawing]:
     if further:
         rows = [further[i : i + WIDE] for i in range(0, len(further), WIDE)]
         figure = contour_figure(rows, scale=atlas.scale, initialization=atlas.initialization)
-        yield atlas.drawing("further-surfaces", "Further surfaces", "", figure)
+        yield atlas.drawing("further-surfaces", "Further surfaces", "", figure, runs=atlas.further_runs())
     yield atlas.vgg9_curves()
     yield atlas.curves("figure-19", "Convergence of the architectures", catalogue.FIGURE19, "Figure 19")
     shown = {run for runs in catalogue.FIGURE19.values() for run in runs}
@@ -52,7 +53,8 @@ def draw_gallery(results: Results, targets: Targets) -> Iterator[Drawing]:
         groups = {results.title_of_data(run): [r for r in others if _same_data(results, run, r)] for run in others}
         yield atlas.curves("further-convergence", "Further convergence curves", groups, "")
     if results.planned_lines:
-        yield atlas.drawing("further-lines", "Further lines", "", line_figure(atlas.line_panels()))
+        figure, runs = line_figure(atlas.line_panels()), list(results.planned_lines.values())
+        yield atlas.drawing("further-lines", "Further lines", "", figure, runs=runs)
 
 
 def _same_data(results: Results, one: str, other: str) -> bool:
@@ -66,22 +68,22 @@ class _Atlas:
         self.initialization = targets.claim_number("init_below_2_5")
         self.scale: LossScale = loss_scale(item.plane for item in results.planes.values() if item.plane)
 
-    def drawing(self, identifier: str, title: str, paper: str, figure: Figure) -> Drawing:
-        text = caption(identifier, self.results, self.targets, cap=10**self.scale.high)
+    def drawing(self, identifier: str, title: str, paper: str, figure: Figure, *, runs: Sequence[str]) -> Drawing:
+        text = caption(identifier, self.results, self.targets, runs=runs, cap=10**self.scale.high)
         return Drawing(identifier, title, text, paper, figure)
 
     def surfaces(self, identifier: str, title: str, runs: Sequence[str], paper: str) -> Drawing:
         figure = surface_figure([self.panel(run) for run in runs], scale=self.scale)
-        return self.drawing(identifier, title, paper, figure)
+        return self.drawing(identifier, title, paper, figure, runs=runs)
 
     def contours(self, identifier: str, title: str, rows: Sequence[Sequence[str]], paper: str) -> Drawing:
         panels = [[self.panel(run) for run in row] for row in rows]
         figure = contour_figure(panels, scale=self.scale, row_labels=catalogue.ROWS, initialization=self.initialization)
-        return self.drawing(identifier, title, paper, figure)
+        return self.drawing(identifier, title, paper, figure, runs=list(chain(*rows)))
 
     def curves(self, identifier: str, title: str, groups: Mapping[str, Sequence[str]], paper: str) -> Drawing:
         curves = {name: [self.curve(run) for run in runs] for name, runs in groups.items()}
-        return self.drawing(identifier, title, paper, convergence_figure(curves))
+        return self.drawing(identifier, title, paper, convergence_figure(curves), runs=list(chain(*groups.values())))
 
     def vgg9_curves(self) -> Drawing:
         runs = [run for run in self.results.planned_runs if run.startswith("vgg9")] or ["vgg9"]
@@ -110,14 +112,20 @@ class _Atlas:
             return DIVERGED
         return f"skipped:\n{reason}" if reason else NOT_RUN
 
-    def further_planes(self) -> list[Panel]:
+    def further(self) -> dict[str, str]:
         shown = {run for rows in (*catalogue.FIGURE5, *catalogue.FIGURE6) for run in rows}
         first = {surface.name for run in shown if (surface := self.results.plane_of(run))}
+        planned = self.results.planned_planes.items()
+        return {name: run for name, run in planned if name not in first and not (run in shown and name == run)}
+
+    def further_runs(self) -> list[str]:
+        return list(self.further().values())
+
+    def further_planes(self) -> list[Panel]:
         panels = []
-        for name, run in self.results.planned_planes.items():
-            if name not in first and not (run in shown and name == run):
-                title = run_title(run, self.results) + ("" if name == run else f"\n{name}")
-                panels.append(self.fill(run, self.results.planes.get(name), title))
+        for name, run in self.further().items():
+            title = run_title(run, self.results) + ("" if name == run else f"\n{name}")
+            panels.append(self.fill(run, self.results.planes.get(name), title))
         return panels
 
     def curve(self, run: str) -> Curve:

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from synthetic_report import changed, make_network
+
+from lossatlas.report.artefacts import Results
+from lossatlas.report.targets import Targets
+from lossatlas.report.wording import published_error, run_title
+
+
+def with_run(results: Results, name: str, **info: Any) -> Results:
+    more = replace(results, runs={**results.runs, name: replace(results.runs["resnet20"], name=name)})
+    return changed(more, name, **make_network(name) | info)
+
+
+def value(run: str, results: Results, targets: Targets) -> float | None:
+    found = published_error(run, results, targets)
+    return None if found is None else found.value
+
+
+def test_the_papers_title_and_number_belong_to_the_papers_network(results: Results, targets: Targets) -> None:
+    thin = make_network("vgg16")["options"] | {"base_width": 16}
+    assert run_title("vgg16", with_run(results, "vgg16", options=thin, title="any")) == "VGG-16"
+    assert value("vgg16", with_run(results, "vgg16", options=thin), targets) == 6.75
+    normed = with_run(results, "vgg16", options=thin | {"batch_norm": True}, title="VGG-16 with batch norm")
+    assert run_title("vgg16", normed) == "VGG-16 with batch norm"
+    assert value("vgg16", normed, targets) is None
+    assert run_title("vgg16", results) == "VGG-16"  # not run
+    assert value("vgg16", results, targets) == 6.75
+
+
+def test_another_network_with_the_papers_title_shows_how_it_differs(results: Results, targets: Targets) -> None:
+    options = make_network("wrn28_10")["options"] | {"widen": 2}
+    narrow = with_run(results, "wrn28_10", options=options, title="WRN-28-10")
+    assert run_title("wrn28_10", narrow) == "WRN-28-10 (widen 2)"
+    assert value("wrn28_10", narrow, targets) is None
+
+
+def test_a_run_of_another_name_has_its_own_title(results: Results) -> None:
+    assert run_title("mine", with_run(results, "mine", title="My own")) == "My own"
+    planned = replace(results, planned_runs={"later": {"data": "digits", "title": "Later"}})
+    assert run_title("later", planned) == "Later"
+    assert run_title("unknown", planned) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("regime", "train", "expected"),
+    [
+        ("embedded", {"batch_size": 32}, 6.00),
+        ("shortened", {"batch_size": 64, "weight_decay": 0.0}, 7.37),
+        ("shortened", {"batch_size": 8192}, 10.19),
+        ("embedded", {"batch_size": 64, "optimizer": "adam"}, 7.80),
+        ("embedded", {"batch_size": 32, "weight_decay": 1e-3}, None),
+        ("full", {"batch_size": 32}, None),
+        ("full", {"batch_size": 128}, 6.00),
+    ],
+)
+def test_vgg9_stands_for_the_small_batch_outside_the_full_protocol(
+    results: Results, targets: Targets, regime: Any, train: dict[str, Any], expected: float | None
+) -> None:
+    settings = {**results.runs["vgg9"].train, **train}
+    small = changed(replace(results, regime=regime), "vgg9", train=settings)
+    assert value("vgg9", small, targets) == expected
+
+
+def test_other_runs_of_vgg9_need_a_published_batch_size(results: Results, targets: Targets) -> None:
+    large = with_run(results, "vgg9_large", train={**results.runs["vgg9"].train, "batch_size": 512})
+    assert value("vgg9_large", large, targets) is None
