@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lossatlas.files import publish, read_json
+from lossatlas.files import read_json, write_bytes
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.checkout import git_commit, scratch_folder
@@ -56,7 +56,7 @@ def _restore_side_files(workspace: Workspace, params: Params, keys: Iterable[Key
             continue
         kept = scratch_folder(workspace, key, read_json(stage)["stage_hash"]) / "side.json"
         if kept.is_file():
-            publish(kept, side)
+            write_bytes(side, kept.read_bytes())
 
 
 def track_preset(workspace: Workspace, params: Params) -> str:
