@@ -200,7 +200,7 @@ def kill_at(place, moment):
     try:
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
-            states = list((place.workspace.scratch / "stages" / "train").glob("*/work/state.pt"))
+            states = list((place.workspace.scratch / "stages" / "train").rglob("state.pt"))
             if states and moment(torch.load(states[0], weights_only=True)["progress"]):
                 break
             time.sleep(0.005)
