@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import copy_repository
 from lossatlas.files import sha256_file
+from repository_copy import copy_repository
 
 pytestmark = pytest.mark.pipeline
 
