@@ -73,6 +73,7 @@ def stage(
 @app.command()
 def prefill() -> None:
     """Complete all stages in scratch, in parallel; `dvc repro` then only publishes."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     from lossatlas.config import load_params
     from lossatlas.engine.executors import make_executor
     from lossatlas.stages.prefill import prefill as complete
@@ -83,7 +84,8 @@ def prefill() -> None:
         if isinstance(what, str):
             print(what, file=sys.stderr)
         elif what.computed:
-            print(f"{what.key[0]} {what.key[1]}: computed in {what.seconds:.1f} s", flush=True)
+            wipe = "\r\033[K" if sys.stdout.isatty() else ""  # a worker's progress bar may stand here
+            print(f"{wipe}{what.key[0]} {what.key[1]}: computed in {what.seconds:.1f} s", flush=True)
 
     with _one_line_errors():
         workspace = _workspace()

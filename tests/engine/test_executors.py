@@ -18,6 +18,15 @@ def _threads(_):
     return torch.get_num_threads(), os.getpid()
 
 
+def _line(_):
+    return os.environ["TQDM_POSITION"]
+
+
+def test_every_worker_draws_its_progress_on_a_line_of_its_own():
+    with make_executor("process", 2) as executor:
+        assert set(executor.map(_line, range(40))) <= {"0", "1"}
+
+
 def test_results_do_not_depend_on_workers_or_chunks():
     points = np.linspace(-0.5, 0.5, 5)
     with make_executor("serial") as executor:

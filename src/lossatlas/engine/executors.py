@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
 from typing import Any, Literal, get_args
 
 ExecutorKind = Literal["process", "serial"]
@@ -32,6 +33,14 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def _start_worker(started: Synchronized[int]) -> None:
+    """Set up a worker process; its progress bars get a line of their own and are wiped when they are done."""
+    with started.get_lock():
+        os.environ |= {"TQDM_POSITION": str(started.value), "TQDM_LEAVE": ""}
+        started.value += 1
+    one_thread()
+
+
 def _cores() -> int:
     """Return how many cores this process may use; systems without affinity (macOS) count them all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -54,4 +63,6 @@ def make_executor(kind: ExecutorKind, workers: int | None = None) -> Executor:
     if workers is not None and workers < 1:
         raise ValueError(f"workers = {workers} is impossible; allowed: 1 or more, or None for one per core")
     count = _cores() if workers is None else workers
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=one_thread)
+    context = get_context("spawn")
+    started: Synchronized[int] = context.Value("i", 0)
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(started,))
