@@ -1,11 +1,20 @@
 import os
 
 import pytest
+import torch
 
 from repository_copy import copy_repository
 
-# tests compute with one thread, as the stages do
+# tests compute with one thread, as the stages do, and so do the processes that they start
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -39,12 +39,8 @@ TRAIN = ("train", "resnet20")
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    """One thread, as in `lossatlas stage`, and each workspace with its own scratch."""
+    """Each workspace has its own scratch."""
     monkeypatch.delenv("LOSSATLAS_SCRATCH", raising=False)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Place:
