@@ -162,8 +162,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "r.h5"
     line().save(path)
     before = path.read_bytes()
-    with pytest.raises(KeyError):
-        write_hdf5(path, {"x": [1]}, {"value": (("y",), [1])}, {"kind": "line"})
+    with pytest.raises(IndexError):
+        write_hdf5(path, {"x": [1]}, {"value": (("x", "y"), [1])}, {"kind": "line"})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["r.h5"]
 

@@ -82,6 +82,7 @@ class TrainSettings(_Section):
     initialization: Literal["li", "garipov", "torch", "glorot"]
     micro_batch: Annotated[int, Field(ge=2)] | None = None
     checkpoints: list[Natural] = []
+    checkpoint_every: Count | None = None
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     compile: bool = False
 
@@ -156,6 +157,85 @@ class PlaneSettings(_Landscape):
     y: AxisSettings
 
 
+class CutSettings(_Section):
+    """Lines along several random directions of one normalization."""
+
+    normalization: Literal["filter", "layer", "weight", "none"]
+    alpha: AxisSettings
+    repeats: Count
+
+
+class _Study(_Section):
+    """What every study of a run's final weights takes."""
+
+    run: Name
+    seed: Natural
+    exclude_1d: bool
+    train_examples: Count | None
+    batch_size: Count
+
+
+class ProfileSettings(_Study):
+    """One-dimensional cuts through a run's final weights, by name, and the curvature along each direction."""
+
+    cuts: dict[Name, CutSettings]
+    test_examples: Count | None
+
+
+class HessianSettings(_Study):
+    """A map of both ends of the Hessian's spectrum, on the plane of the same seed and normalization."""
+
+    normalization: Literal["filter", "layer", "weight", "none"]
+    x: AxisSettings
+    y: AxisSettings
+    tolerance: Positive
+    max_products: Count
+    weights: Literal["matrices", "all"]
+
+
+class TrajectorySettings(_Study):
+    """The path of a training in a plane, over the loss in that plane."""
+
+    axes: Literal["pca", "random", "random_and_start"]
+    centred: bool
+    span: Literal["weights", "states"]
+    margin: Positive
+    points: Count
+    test_examples: Count | None
+
+
+class ProbeSettings(_Study):
+    """Loss at initialization, gradients of mini-batches, random cosines and condition numbers of a run."""
+
+    schemes: list[Literal["li", "garipov", "torch", "glorot"]]
+    repeats: Count
+    gradient_batches: Annotated[int, Field(ge=2)]
+    gradient_batch_size: Count
+    far: Positive
+    cosines: Count
+    krylov: Count
+
+
+class InvarianceSettings(_Study):
+    """Lines through a run's weights before and after rescalings that leave the function unchanged."""
+
+    alpha: AxisSettings
+    relu_factor: Positive
+    norm_factor: Positive
+
+
+class SlicesSettings(_Section):
+    """Curvatures of random slices through a small network beside its full spectrum."""
+
+    data: Name
+    seed: Natural
+    hidden: Count
+    pool: Count
+    steps: Count
+    examples: Count
+    directions: Count
+
+
 class ExecutorSettings(_Section):
     """Where unfinished stages are computed ahead of DVC."""
 
@@ -202,6 +282,12 @@ class Params(_Section):
     runs: dict[Name, RunSettings]
     lines: dict[Name, LineSettings] = {}
     planes: dict[Name, PlaneSettings] = {}
+    profiles: dict[Name, ProfileSettings] = {}
+    hessians: dict[Name, HessianSettings] = {}
+    trajectories: dict[Name, TrajectorySettings] = {}
+    probes: dict[Name, ProbeSettings] = {}
+    invariances: dict[Name, InvarianceSettings] = {}
+    slices: dict[Name, SlicesSettings] = {}
 
     @field_validator("datasets", "runs")
     @classmethod
@@ -214,12 +300,15 @@ class Params(_Section):
     def _references(self) -> Self:
         for name, run in self.runs.items():
             _known(f"runs.{name}.data", run.data, self.datasets)
-        for name, plane in self.planes.items():
-            _known(f"planes.{name}.run", plane.run, self.runs)
+        studies = ("planes", "lines", "profiles", "hessians", "trajectories", "probes", "invariances")
+        for group in studies:
+            for name, study in getattr(self, group).items():
+                _known(f"{group}.{name}.run", study.run, self.runs)
         for name, line in self.lines.items():
-            _known(f"lines.{name}.run", line.run, self.runs)
             if line.end is not None:
                 _known(f"lines.{name}.end", line.end, self.runs)
+        for name, slices in self.slices.items():
+            _known(f"slices.{name}.data", slices.data, self.datasets)
         return self
 
 

@@ -1,1 +1,1 @@
-"""Directions, lines and planes."""
+"""Directions, lines and planes, curvature, paths of training, and the numbers drawn from them."""

@@ -18,7 +18,7 @@ def build(
 ) -> nn.Module:
     """Return a network of `family` in training mode, without touching any global random state.
 
-    Its weights are PyTorch's default initialization drawn from seed 0, a placeholder that is the same in every process:
+    Its weights are PyTorch's default initialization drawn from seed 0, the same in every process:
     call `lossatlas.models.initialization.initialize` for the weights of a run, or load a checkpoint.
 
     Args:

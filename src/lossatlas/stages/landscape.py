@@ -1,4 +1,4 @@
-"""What the stages `line` and `plane` share: the trained network, its data and the account of the result."""
+"""What the stages about a trained network share: the trained network, its data and the account of the result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Subject:
     run: Mapping[str, Any]
     model: nn.Module
     train: Examples
-    test: Examples
+    test: Examples | None
 
     @property
     def diverged(self) -> bool:
@@ -59,7 +59,7 @@ def load_subject(job: Job) -> Subject:
         run=run,
         model=load_checkpoint(job.inputs["run"] / "final.safetensors").build(),
         train=examples("train_examples", data.train_images, data.train_labels),
-        test=examples("test_examples", data.test_images, data.test_labels),
+        test=examples("test_examples", data.test_images, data.test_labels) if "test_examples" in job.settings else None,
     )
 
 
@@ -90,6 +90,6 @@ def account(job: Job, subject: Subject, *, name: str, note: str, skipped: bool) 
         "reason": note,
         "center_train_loss": center,
         "samples_train": len(subject.train[1]),
-        "samples_test": len(subject.test[1]),
+        "samples_test": 0 if subject.test is None else len(subject.test[1]),
     }
     write_json(job.out / f"{name}.json", about)

@@ -18,6 +18,7 @@ from lossatlas.randomness import generator
 from lossatlas.results import History
 from lossatlas.stages.data import load_checked
 from lossatlas.stages.job import Job
+from lossatlas.training.histogram import weight_histogram
 from lossatlas.training.loop import train
 from lossatlas.training.recipe import Recipe
 
@@ -39,7 +40,7 @@ def _curves(history: History) -> str:
 
 
 def compute(job: Job) -> None:
-    """Write `epoch_NNNN.safetensors`, `final.safetensors`, `history.h5`, `run.json`, `metrics.json`, `curves.csv`."""
+    """Write the weights that are kept, `history.h5`, `weights.h5`, `run.json`, `metrics.json` and `curves.csv`."""
     run = job.settings["run"]
     device = usable_device(job.settings["device"])
     data = load_checked(job)
@@ -75,6 +76,7 @@ def compute(job: Job) -> None:
         provenance={"run": job.name, "seed": run["seed"], "weights": weights_hash(model.state_dict())},
     )
     history.save(job.out / "history.h5")
+    weight_histogram(model).save(job.out / "weights.h5")
     write_text(job.out / "curves.csv", _curves(history))
     finished = history.status == "finished"
     names = ("train_loss", "train_error", "test_loss", "test_error")

@@ -38,6 +38,7 @@ class Recipe:
             Batch normalization then uses the statistics of each micro-batch, and its running statistics are updated
             once per micro-batch.
         checkpoints: epochs whose weights are kept, besides 0 and the last.
+        checkpoint_every: keep the weights after every so many epochs too.
         precision: of the forward pass on a GPU.
         compile: run the network through `torch.compile`.
 
@@ -59,6 +60,7 @@ class Recipe:
     initialization: InitializationName = "li"
     micro_batch: int | None = None
     checkpoints: Collection[int] = ()
+    checkpoint_every: int | None = None
     precision: Precision = "float32"
     compile: bool = False
 
@@ -68,7 +70,7 @@ class Recipe:
         for name, allowed in _CHOICES.items():
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name} = {value!r} is unknown; allowed: {', '.join(allowed)}")
-        for name, least in (("epochs", 0), ("batch_size", 1), ("micro_batch", 1)):
+        for name, least in (("epochs", 0), ("batch_size", 1), ("micro_batch", 1), ("checkpoint_every", 1)):
             if (count := getattr(self, name)) is not None and count < least:
                 raise ValueError(f"{name} = {count} is impossible; it must be at least {least}")
 
@@ -79,7 +81,8 @@ class Recipe:
 
     def keeps(self, epoch: int) -> bool:
         """Return whether the weights after `epoch` are kept."""
-        return epoch in (0, self.epochs) or epoch in self.checkpoints
+        regular = self.checkpoint_every is not None and epoch % self.checkpoint_every == 0
+        return regular or epoch in (0, self.epochs) or epoch in self.checkpoints
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer over all parameters of `model`."""

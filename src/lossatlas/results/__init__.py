@@ -1,0 +1,27 @@
+"""Result types with their provenance, stored as HDF5 with named axes, units and no time stamps."""
+
+from lossatlas.results.curvature import HessianMap, SliceCurvatures
+from lossatlas.results.storage import UNITS, Floats, Integers, Mask, Stored, read_hdf5, write_hdf5
+from lossatlas.results.surfaces import VALUES, Line, Plane, Profile
+from lossatlas.results.training import History, Status, WeightHistogram
+from lossatlas.results.trajectory import Trajectory
+
+__all__ = [
+    "UNITS",
+    "VALUES",
+    "Floats",
+    "HessianMap",
+    "History",
+    "Integers",
+    "Line",
+    "Mask",
+    "Plane",
+    "Profile",
+    "SliceCurvatures",
+    "Status",
+    "Stored",
+    "Trajectory",
+    "WeightHistogram",
+    "read_hdf5",
+    "write_hdf5",
+]

@@ -1,0 +1,147 @@
+"""Arrays with named axes and units in HDF5, without time stamps: how every result type is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from lossatlas.files import canonical_json, replacing
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+UNITS = {
+    "train_loss": "nat per example",
+    "test_loss": "nat per example",
+    "train_accuracy": "fraction",
+    "test_accuracy": "fraction",
+    "train_error": "fraction",
+    "test_error": "fraction",
+    "x": "multiple of the stored direction x",
+    "y": "multiple of the stored direction y",
+    "alpha": "multiple of the stored direction",
+    "epoch": "epoch",
+    "step": "optimizer step",
+    "learning_rate": "1",
+    "step_learning_rate": "1",
+    "weight_norm": "L2 norm of all weights with more than one dimension",
+    "step_weight_norm": "L2 norm of all weights with more than one dimension",
+    "computed": "true where the value was computed; false values are NaN",
+    "curvature": "nat per example and squared multiple of the direction",
+    "lambda_max": "nat per example and squared unit of weight",
+    "lambda_min": "nat per example and squared unit of weight",
+    "residual_max": "nat per example and squared unit of weight",
+    "residual_min": "nat per example and squared unit of weight",
+    "eigenvalue": "nat per example and squared unit of weight",
+    "converged": "true where both ends are within the tolerance",
+    "path_x": "coordinate of the stored direction x",
+    "path_y": "coordinate of the stored direction y",
+    "captured": "fraction of the path's variation",
+    "spectrum": "fraction of the path's variation",
+    "distance": "L2 distance to the last weights",
+    "alignment": "absolute cosine",
+    "edge": "weight",
+    "count": "number of weights",
+}
+# what h5py raises on files cut short or overwritten
+_HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError)
+
+
+def write_hdf5(
+    path: Path | str,
+    axes: Mapping[str, Any],
+    arrays: Mapping[str, tuple[tuple[str, ...], Any]],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write arrays with their named axes as HDF5 dimension scales, atomically and byte-stable.
+
+    Args:
+        path: the file to write.
+        axes: coordinate vectors by name.
+        arrays: per data set the names of its axes and its values; an axis without coordinates is only a label.
+        attributes: attributes of the file; anything but a string is stored as JSON.
+    """
+    import h5py
+
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, value in sorted(attributes.items()):
+            file.attrs[name] = value if isinstance(value, str) else canonical_json(value)
+        for name, values in axes.items():
+            scale = file.create_dataset(name, data=np.asarray(values), track_times=False)
+            scale.make_scale(name)
+            scale.attrs["unit"] = UNITS.get(name, "1")
+        for name, (dims, values) in arrays.items():
+            data = file.create_dataset(name, data=np.asarray(values), track_times=False)
+            data.attrs["unit"] = UNITS.get(name, "1")
+            for i, dim in enumerate(dims):
+                data.dims[i].label = dim
+                if dim in axes:
+                    data.dims[i].attach_scale(file[dim])
+
+
+def read_hdf5(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what `write_hdf5` wrote: arrays and attributes.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, no HDF5, or holds another kind of result.
+    """
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        with h5py.File(path, "r") as file:
+            arrays = {name: data[()] for name, data in file.items()}
+            attributes = dict(file.attrs)
+            provenance = json.loads(attributes.get("provenance", "{}"))
+    except _HDF5_ERRORS as error:
+        raise ValueError(f"{path} is damaged or not an HDF5 file ({error}); remove it and compute it again") from error
+    if attributes.get("kind") != kind:
+        raise ValueError(f"{path} holds {attributes.get('kind', 'an unknown result')!r}, expected {kind!r}")
+    attributes["provenance"] = provenance
+    return arrays, attributes
+
+
+class Stored:
+    """What result types share: a frozen dataclass with a name per array, stored as one HDF5 file.
+
+    A subclass says which of its arrays are axes (`AXES`) and along which axes the others lie (`DIMS`); its other
+    fields are attributes of the file: strings, or tuples of strings.
+    """
+
+    KIND: ClassVar[str]
+    AXES: ClassVar[tuple[str, ...]] = ()
+    DIMS: ClassVar[Mapping[str, tuple[str, ...]]]
+
+    def save(self, path: Path | str) -> None:
+        """Write to an HDF5 file."""
+        axes = {name: getattr(self, name) for name in self.AXES}
+        arrays = {name: (dims, getattr(self, name)) for name, dims in self.DIMS.items()}
+        others = [item.name for item in fields(self) if item.name not in {*axes, *arrays}]  # type: ignore[arg-type]
+        write_hdf5(path, axes, arrays, {"kind": self.KIND, **{name: getattr(self, name) for name in others}})
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read from an HDF5 file.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: the file is damaged or holds another kind of result.
+        """
+        arrays, attributes = read_hdf5(path, cls.KIND)
+        types = {item.name: str(item.type) for item in fields(cls)}  # type: ignore[arg-type]
+        found = arrays | {name: value for name, value in attributes.items() if name in types}
+        if differing := types.keys() ^ found.keys():
+            raise ValueError(f"{path} lacks or adds {', '.join(sorted(differing))}; remove it and compute it again")
+        for name in (name for name, kind in types.items() if kind.startswith("tuple[str")):
+            found[name] = tuple(json.loads(found[name]))
+        return cls(**found)
