@@ -5,6 +5,7 @@ import yaml
 
 from lossatlas.config import ConfigError, compose, load_params, validate, write_params
 from lossatlas.paths import Workspace
+from lossatlas.stages.plan import STUDIES
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -16,7 +17,7 @@ def test_every_preset_composes_and_heads_with_its_command(preset):
     params, text = compose(CONF, [f"preset={preset}"])
     assert params.preset == preset
     assert validate(yaml.safe_load(text), source="text") == params
-    assert {"datasets", "runs", "lines", "planes"} <= set(yaml.safe_load(text))  # what dvc.yaml iterates over
+    assert {"datasets", "runs", *STUDIES.values()} <= set(yaml.safe_load(text))  # what dvc.yaml iterates over
     head = (CONF / "preset" / f"{preset}.yaml").read_text()
     assert "# Command:" in head and "# Expected:" in head
 
@@ -53,10 +54,34 @@ def test_paper_preset_has_the_papers_settings():
     assert [round(f * run.epochs) for f in run.schedule_options.fractions] == [150, 225, 275]
     assert params.runs["resnet110_noshort"].train.lr == 0.01
     assert params.runs["resnet56_noshort"].train.lr == 0.1
-    assert (params.planes["resnet56"].x.points, params.lines["resnet56"].alpha.points) == (51, 401)
+    assert (params.planes["resnet56"].x.points, params.planes["resnet20"].y.points) == (251, 51)
+    assert params.lines["vgg9_interpolation"].alpha.model_dump() == {"min": -0.5, "max": 1.5, "points": 401}
     assert params.planes["resnet56"].train_examples is None
+    assert [(c.normalization, c.alpha.points, c.repeats) for c in params.profiles["vgg9"].cuts.values()] == [
+        ("filter", 401, 10), ("layer", 401, 1), ("none", 401, 1), ("none", 401, 1)
+    ]  # fmt: skip
+    batches = {name: params.runs[name].train.batch_size for name in ("vgg9", "vgg9_adam_large", "resnet56_large_nowd")}
+    assert batches == {"vgg9": 128, "vgg9_adam_large": 8192, "resnet56_large_nowd": 4096}
+    deepest = [params.runs[name].train.lr for name in params.runs if name.startswith("resnet158_noshort")]
+    assert deepest == pytest.approx([0.1, 0.01, 0.001, 0.0001])
     rates = {name: params.runs[name].train.lr for name in ("vgg16", "preresnet164", "wrn28_10")}
     assert rates == {"vgg16": 0.05, "preresnet164": 0.1, "wrn28_10": 0.1}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_batches_are_the_papers_shares_of_the_training_set(preset):
+    params, _ = compose(CONF, [f"preset={preset}"])
+    n = next(iter(params.datasets.values())).train or 50_000
+    for name, run in params.runs.items():
+        vgg = run.model.options.get("depth") == 9
+        if not vgg and not name.startswith("resnet56"):
+            continue
+        # 8,192 and 4,096 of 50,000 images; the small batch is a 64th or a 32nd, the papers' own on their data
+        large, small = (
+            ((0.164, 64) if vgg else (0.082, 32)) if n < 50_000 else ((8192 / n if vgg else 4096 / n), n / 128)
+        )
+        expected = large * n if "_large" in name else max(n / small, 8)
+        assert abs(run.train.batch_size - expected) <= 1, name
 
 
 @pytest.mark.parametrize(

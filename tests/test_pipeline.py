@@ -40,11 +40,20 @@ def tracked(smoke):
 def test_every_stage_published(smoke):
     folder, _ = smoke
     published = folder / "artifacts/smoke"
-    for name in ("resnet20", "resnet20_noshort", "vgg9"):
+    for name in ("resnet20", "resnet20_noshort", "vgg9", "vgg9_large"):
         assert (published / "train" / name / "final.safetensors").is_file()
         assert json.loads((folder / f"reports/smoke/metrics/{name}.json").read_text())["status"] == "finished"
     assert (published / "plane/resnet20_noshort/plane.h5").is_file()
-    assert (published / "line/vgg9/line.h5").is_file()
+    assert (published / "line/vgg9_interpolation/line.h5").is_file()
+    assert {path.name for path in (published / "profile/vgg9").glob("*.h5")} == {
+        "filter.h5", "layer.h5", "none.h5", "none_enlarged.h5"
+    }  # fmt: skip
+    assert (published / "hessian/resnet20/hessian.h5").is_file()
+    assert (published / "trajectory/vgg9/trajectory.h5").is_file()
+    assert (published / "slices/small/slices.h5").is_file()
+    for name in ("probe/resnet20/probe.json", "invariance/vgg9/invariance.json"):
+        assert json.loads((published / name).read_text())["status"] == "finished"
+    assert set(json.loads((folder / "reports/smoke/sharpness.json").read_text())["runs"]) >= {"resnet20", "vgg9"}
     assert (folder / "reports/smoke/report.html").stat().st_size > 100_000
     assert list((folder / "reports/smoke/figures").glob("*.png"))
 
@@ -88,7 +97,7 @@ def test_tracking_names_the_report_and_the_database(tracked):
     folder, _, first = tracked
     assert f"report: {folder / 'reports/smoke/report.html'}" in first
     assert "tracking/mlflow.db" in first
-    assert count_rows(folder)["runs"] == 8  # data, three trainings, two planes, a line and the report
+    assert count_rows(folder)["runs"] == 16  # data, four trainings, ten studies and the report
 
 
 def test_tracking_twice_adds_nothing(tracked):
@@ -97,6 +106,13 @@ def test_tracking_twice_adds_nothing(tracked):
     run("dvc", "repro")
     run("lossatlas", "track")
     assert count_rows(folder) == before
+
+
+# every study of a network lists all families, whichever it is of
+STUDIES = {
+    *("line@vgg9_interpolation", "plane@resnet20", "plane@resnet20_noshort", "profile@vgg9", "profile@resnet20"),
+    *("hessian@resnet20", "trajectory@vgg9", "probe@resnet20", "invariance@vgg9"),
+}
 
 
 def stale(run):
@@ -110,7 +126,7 @@ def stale(run):
     [
         ("src/lossatlas/report/page.py", {"report"}),
         ("src/lossatlas/report/figures/style.py", {"figures"}),
-        ("src/lossatlas/models/vgg.py", {"train@vgg9", "line@vgg9", "plane@resnet20", "plane@resnet20_noshort"}),
+        ("src/lossatlas/models/vgg.py", {"train@vgg9", "train@vgg9_large", *STUDIES}),
         ("src/lossatlas/config.py", set()),
         ("src/lossatlas/tracking/store.py", set()),
     ],
@@ -133,7 +149,7 @@ def test_an_edited_family_retrains_its_runs_only(smoke):
     try:
         file.write_text(before + "\n# edited\n")
         told = run("dvc", "repro").stdout
-        assert "train vgg9: computed" in told and "line vgg9: computed" in told
+        assert "train vgg9: computed" in told and "line vgg9_interpolation: computed" in told
         assert "plane resnet20: finished before" in told
         assert "train resnet20:" not in told
     finally:
@@ -150,7 +166,8 @@ def test_changed_images_under_the_same_root_are_noticed(repository):
             Image.new("RGB", (8, 8), (10 * i, 255 * (i % 2), 40)).save(place / f"{i}.png")
     source = ["datasets.digits.kind=imagefolder", "datasets.digits.root=data/images"]
     whole = ["datasets.digits.train=null", "datasets.digits.test=null"]
-    sizes = ["sizes.train_examples=null", "sizes.test_examples=null", "sizes.epochs=1", "sizes.plane.points=2"]
+    sizes = ["sizes.train_examples=null", "sizes.test_examples=null", "sizes.hessian_examples=null"]
+    sizes += ["sizes.gradient_batch_size=2", "sizes.epochs=2", "sizes.plane.points=2", "slices.small.examples=20"]
     run("lossatlas", "compose", "preset=smoke", *source, *whole, *sizes, "runs.resnet20.train.checkpoints=[]")
     for expected in ("computed", "up to date", "computed"):
         filled = run("lossatlas", "prefill").stdout

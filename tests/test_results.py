@@ -5,7 +5,20 @@ import h5py
 import numpy as np
 import pytest
 
-from lossatlas.results import UNITS, VALUES, History, Line, Plane, read_hdf5, write_hdf5
+from lossatlas.results import (
+    UNITS,
+    VALUES,
+    HessianMap,
+    History,
+    Line,
+    Plane,
+    Profile,
+    SliceCurvatures,
+    Trajectory,
+    WeightHistogram,
+    read_hdf5,
+    write_hdf5,
+)
 
 PROVENANCE = {"seed": 0, "direction": {"kind": "random"}, "examples": [7, 0]}
 
@@ -37,8 +50,66 @@ def history(steps=4):
     )  # fmt: skip
 
 
-RESULTS = {"plane": plane, "line": line, "history": history}
-AXES = {"plane": ("x", "y"), "line": ("alpha",), "history": ("epoch", "step")}
+def made(result, *, axes, kind=None, **others):
+    """A result whose arrays have the shapes that its axes give, with every kind of special value in them."""
+    draws, values = np.random.default_rng(1), {name: np.linspace(-1.0, 1, n) for name, n in axes.items()}
+    sizes = {"row": 2, "bin": 3, "level": 2, "direction": 3, "slice": 2, "axis": 2, "component": 3, **axes}
+    for name, dims in result.DIMS.items():
+        values[name] = draws.normal(size=[sizes[dim] for dim in dims])
+        values[name].flat[:2] = [np.nan, -np.inf]
+    others |= {} if kind is None else {"axes": kind}
+    return result(**values, **others, provenance=PROVENANCE)
+
+
+def integers(result, *names):
+    return replace(result, **{name: np.nan_to_num(getattr(result, name), neginf=7).astype(np.int64) for name in names})
+
+
+def masks(result, *names):
+    return replace(result, **{name: getattr(result, name) > 0 for name in names})
+
+
+def profile():
+    return masks(made(Profile, axes={"alpha": 4}, rows=("direction 0", "one layer x 10"), note="why"), "computed")
+
+
+def hessian():
+    found = made(HessianMap, axes={"x": 3, "y": 2}, note="why")
+    return integers(masks(found, "converged", "computed"), "products")
+
+
+def weights():
+    return integers(made(WeightHistogram, axes={"edge": 4}), "count")
+
+
+def slices():
+    return made(SliceCurvatures, axes={"eigenvalue": 5})
+
+
+def trajectory():
+    return integers(made(Trajectory, axes={"epoch": 4}, drops=("8", "12"), kind="pca"), "epoch")
+
+
+RESULTS = {
+    "plane": plane,
+    "line": line,
+    "history": history,
+    "profile": profile,
+    "hessian": hessian,
+    "weights": weights,
+    "slices": slices,
+    "trajectory": trajectory,
+}
+AXES = {
+    "plane": ("x", "y"),
+    "line": ("alpha",),
+    "history": ("epoch", "step"),
+    "profile": ("alpha",),
+    "hessian": ("x", "y"),
+    "weights": ("edge",),
+    "slices": ("eigenvalue",),
+    "trajectory": ("epoch",),
+}
 
 
 @pytest.mark.parametrize("kind", RESULTS)
@@ -72,18 +143,17 @@ def test_axes_are_named_scales_and_everything_has_a_unit(kind, tmp_path):
     RESULTS[kind]().save(tmp_path / "r.h5")
     with h5py.File(tmp_path / "r.h5") as file:
         assert file.attrs["kind"] == kind
-        assert set(file.attrs) >= {"kind", "note", "provenance"}
+        assert set(file.attrs) >= {"kind", "provenance"}
         for name, data in file.items():
             assert data.attrs["unit"] == UNITS[name]
             if name in AXES[kind]:
                 assert data.is_scale
                 continue
-            for dim in data.dims:
-                assert dim.label in AXES[kind]
-                assert (
-                    dim[0] == file[dim.label]
-                    and len(dim[0]) == data.shape[AXES[kind].index(dim.label) if kind == "plane" else 0]
-                )
+            assert tuple(dim.label for dim in data.dims) == type(RESULTS[kind]()).DIMS[name]
+            for size, dim in zip(data.shape, data.dims, strict=True):
+                # rows, bins and the like are counted, they have no coordinates
+                assert len(dim) == (dim.label in AXES[kind])
+                assert not len(dim) or (dim[0] == file[dim.label] and len(dim[0]) == size)
 
 
 def test_the_mask_is_boolean_and_beside_the_values(tmp_path):
@@ -180,7 +250,7 @@ def test_paths_may_be_strings(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = RESULTS[kind]()
     result.save("r.h5")
-    assert type(result).load("r.h5").note == result.note
+    assert type(result).load("r.h5").provenance == result.provenance
     with pytest.raises(FileNotFoundError, match="absent.h5 does not exist"):
         type(result).load("absent.h5")
     (tmp_path / "cut.h5").write_bytes(b"no")

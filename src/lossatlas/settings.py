@@ -251,20 +251,46 @@ class TrackingSettings(_Section):
     live: bool
 
 
+class DeepRates(_Section):
+    """Learning rates of the deepest network, after the first."""
+
+    second: Positive
+    third: Positive
+    fourth: Positive
+
+
 class Sizes(_Section):
     """What a preset scales; the other settings refer to it."""
 
     data: Name
     epochs: Natural
+    deep_epochs: Natural
     batch_size: Count
+    vgg_batch_small: Count
+    vgg_batch_large: Count
+    resnet_batch_large: Count
     lr: Positive
     lr_low: Positive
+    deep_rates: DeepRates
     augment: AugmentSettings | None
+    checkpoint_every: Count
+    vgg_width: Count
+    resnet_width: Count
+    densenet_growth: Count
     plane: AxisSettings
+    plane_high: Count
     line: AxisSettings
+    interpolation: AxisSettings
+    profile: AxisSettings
+    enlarged: AxisSettings
+    repeats: Count
+    hessian: AxisSettings
+    trajectory_points: Count
     train_examples: Count | None
     test_examples: Count | None
+    hessian_examples: Count | None
     eval_batch_size: Count
+    gradient_batch_size: Count
 
 
 class Params(_Section):

@@ -8,6 +8,7 @@ import pytest
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.checks import run_checks
+from lossatlas.report.claims import Claim, Number, decide_claims
 from lossatlas.report.page import Image, render_page, show
 from lossatlas.report.tables import all_tables
 from lossatlas.report.targets import Targets
@@ -43,8 +44,8 @@ class Reader(HTMLParser):
 
 
 def page(results: Results, targets: Targets) -> str:
-    checks = run_checks(results, targets)
-    return render_page(results, images=[IMAGE], tables=all_tables(results, targets), checks=checks)
+    checks, claims = run_checks(results, targets), decide_claims(results, targets)
+    return render_page(results, images=[IMAGE], tables=all_tables(results, targets), checks=checks, claims=claims)
 
 
 def read(text: str) -> Reader:
@@ -91,6 +92,38 @@ def test_numbers_published_and_ours_and_verdicts_are_shown(results: Results, tar
     for text in ("7.37 %", "8.00 %", "5.07 %†", "not run", "diverged", "does not hold", "holds", "abcdef01"):
         assert text in words, text
     assert "† known from" in words
+
+
+def test_claims_are_grouped_by_verdict_with_their_numbers(results: Results, targets: Targets) -> None:
+    numbers = (Number("a <radius>", 0.25, "of the direction", 0.01, 3), Number("b", None))
+    claims = [
+        Claim("one", "First & foremost", "Rule one.", "does not hold", "too wide", numbers, ("figure-5", "figure-99")),
+        Claim("two", "Second", "Rule two.", "holds", "", numbers[:1], ("table-2",)),
+        Claim("three", "Third", "Rule three.", "not run", "no plane resnet20", (), ("figure-5",)),
+        Claim("four", "Fourth", "Rule four.", "not run", "no plane resnet20", (), ("figure-5",)),
+    ]
+    text = render_page(results, images=[IMAGE], tables=all_tables(results, targets), checks=[], claims=claims)
+    reader = read(text)
+    words = " ".join(" ".join(reader.text).split())
+    for part in ("1 of 2 claims of the paper hold, 2 not run", "Does not hold (1)", "Holds (1)", "Not run (2)"):
+        assert part in words, part
+    assert "a <radius> 0.25 ± 0.01 of the direction (3 seeds)" in words
+    assert "too wide." in words
+    assert "First & foremost" in words
+    assert "Shown in Figure 5 , Figure 99 ." in words
+    assert {"#figure-5", "#table-2"} <= set(reader.links)
+    assert "#figure-99" not in reader.links
+    ids = [name for name in reader.ids if name.startswith("claim")]
+    assert ids == ["claims", "claims-holds", "claim-two", "claims-does-not-hold", "claim-one", "claims-not-run"] + [
+        "claim-three",
+        "claim-four",
+    ]
+
+
+def test_claims_stand_before_the_data(results: Results, targets: Targets) -> None:
+    ids = read(page(results, targets)).ids
+    assert ids.index("claims") < ids.index("data") < ids.index("figures")
+    assert sum(name.startswith("claim-") for name in ids) == len(targets.content["li2018"]["claims"])
 
 
 def test_two_renderings_are_equal(results: Results, targets: Targets) -> None:

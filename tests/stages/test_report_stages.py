@@ -36,6 +36,9 @@ def test_the_three_stages_write_a_report_twice_the_same(tmp_path: Path) -> None:
     assert all(f'id="{entry["id"]}"' in page for entry in index)
     assert "Synthetic &lt;results&gt;" in page
     assert str(tmp_path) not in page
+    claims = read_json(first / "checks.json")["claims"]
+    assert {claim["verdict"] for claim in claims} == {"not run"}
+    assert all(f'id="claim-{claim["id"]}"' in page for claim in claims)
     assert sha256_path(first) == sha256_path(run_all(tmp_path / "b", settings, inputs))
 
 

@@ -22,6 +22,7 @@ from training.cases import plain_network, recipe
         ({"epochs": -1}, "epochs = -1 is impossible; it must be at least 0"),
         ({"batch_size": 0}, "batch_size = 0 is impossible; it must be at least 1"),
         ({"micro_batch": 0}, "micro_batch = 0 is impossible; it must be at least 1"),
+        ({"checkpoint_every": 0}, "checkpoint_every = 0 is impossible; it must be at least 1"),
     ],
 )
 def test_impossible_settings(settings, message):
@@ -33,6 +34,11 @@ def test_impossible_settings(settings, message):
 def test_it_keeps_the_first_the_last_and_the_named_epochs():
     assert [e for e in range(8) if recipe(epochs=7, checkpoints=[2, 5]).keeps(e)] == [0, 2, 5, 7]
     assert [e for e in range(8) if recipe(epochs=0).keeps(e)] == [0]
+
+
+def test_it_keeps_regular_epochs():
+    made = recipe(epochs=7, checkpoint_every=3, checkpoints=[5])
+    assert [e for e in range(8) if made.keeps(e)] == [0, 3, 5, 6, 7]
 
 
 def test_checkpoints_may_be_an_iterator():

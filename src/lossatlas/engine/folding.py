@@ -100,9 +100,8 @@ def folded_copy(model: nn.Module, pairs: list[Pair]) -> nn.Module:
     return twin
 
 
-@torch.no_grad()
 def fold_state(state: Mapping[str, Tensor], pairs: list[Pair]) -> dict[str, Tensor]:
-    """Return the state of the folded copy at the point `state` of the original model.
+    """Return the state of the folded copy at the point `state` of the original model; it can be differentiated.
 
     A negative running variance (as extrapolated states can have) gives NaN, as the unfolded network does.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ FLUSH_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Points:
-    """Values at the rows of a grid: `loss` and `accuracy` by data set, each (n,), and which were computed."""
+    """Values at the rows of a grid by name, each (n,), which were computed, and why some are not finite."""
 
     values: dict[str, Floats]
     computed: Mask
@@ -77,48 +77,101 @@ def evaluate_points(
     **engine: Any,
 ) -> Points:
     """Evaluate the rows of `grid` (n, number of directions) in order, resuming from the journal."""
-    state = {name: tensor.clone() for name, tensor in model_state(model).items()}
-    for direction in directions:
-        direction.require(state)
+    _require(directions, model_state(model))
     evaluator = Evaluator(model, data, **engine)
-    moved = [{n: t.to(evaluator.device) for n, t in d.tensors.items()} for d in directions]
+
+    def losses(point: Mapping[str, Tensor]) -> dict[str, float]:
+        found = evaluator(point)
+        return {f"{n}_{kind}": getattr(m, kind) for n, m in found.items() for kind in ("loss", "accuracy")}
+
+    return walk_points(
+        model,
+        data,
+        directions,
+        grid,
+        losses,
+        names=VALUES,
+        # without a test set its losses are NaN everywhere, and not to be explained
+        finite=[f"{name}_loss" for name in data],
+        settings={name: value for name, value in engine.items() if name != "device"},
+        device=evaluator.device,
+        journal=journal,
+        label=label,
+    )
+
+
+def walk_points(
+    model: nn.Module,
+    data: Mapping[str, Data],
+    directions: Sequence[Direction],
+    grid: Floats,
+    values_at: Callable[[Mapping[str, Tensor]], Mapping[str, float]],
+    *,
+    names: Sequence[str],
+    finite: Sequence[str],
+    settings: Any,
+    device: torch.device,
+    journal: Path | str | None,
+    label: str,
+    what: str = "a loss that overflows",
+) -> Points:
+    """Take values at the rows of `grid` (n, number of directions) in order, resuming from the journal.
+
+    Args:
+        model: the network whose weights are the origin.
+        data: the examples that the values depend on.
+        directions: one per column of `grid`.
+        grid: coordinates, (n, number of directions).
+        values_at: the values at a point, by name; names that are absent stay NaN. They may depend on nothing but the
+            point: not on those visited before.
+        names: all values, in the order of the journal.
+        finite: those whose NaN and infinities the note explains.
+        settings: whatever else the values depend on, as plain values.
+        device: where `values_at` wants the points.
+        journal: a file that keeps finished points.
+        label: of the progress bar.
+        what: what a point has whose values are not finite for no other reason.
+
+    Raises:
+        ValueError: directions of other weights, or a journal of other values.
+    """
+    state = {name: tensor.clone() for name, tensor in model_state(model).items()}
+    _require(directions, state)
+    moved = [{n: t.to(device) for n, t in d.tensors.items()} for d in directions]
     placed = [Direction(tensors=t, weights=d.weights, kind=d.kind) for t, d in zip(moved, directions, strict=True)]
-    state = {name: tensor.to(evaluator.device) for name, tensor in state.items()}
-    values, computed = empty_values(VALUES, len(grid)), np.zeros(len(grid), dtype=bool)
+    state = {name: tensor.to(device) for name, tensor in state.items()}
+    values, computed = empty_values(names, len(grid)), np.zeros(len(grid), dtype=bool)
     book = None
     if journal:
         # the network's description, and what decides about rounding
-        settings = [repr(model), evaluator.device.type, {k: v for k, v in engine.items() if k != "device"}]
-        book = Journal(journal, _identity(state, directions, grid, data, settings))
+        book = Journal(journal, _identity(state, directions, grid, data, [repr(model), device.type, settings]))
         book.restore(values, computed)
     todo = [int(i) for i in np.flatnonzero(~computed)]
     fresh: list[int] = []
     flushed = time.monotonic()
     with progress(label, len(grid), done=len(grid) - len(todo)) as advance:
         for i in todo:
-            for name, found in evaluator(displaced(state, placed, grid[i])).items():
-                values[f"{name}_loss"][i], values[f"{name}_accuracy"][i] = found.loss, found.accuracy
+            for name, value in values_at(displaced(state, placed, grid[i])).items():
+                values[name][i] = value
             computed[i] = True
             fresh.append(i)
             advance(1)
             if book and (i == todo[-1] or time.monotonic() - flushed > FLUSH_SECONDS):
                 book.append(fresh, values)
                 fresh, flushed = [], time.monotonic()
-    return Points(values, computed, _explain(state, placed, grid, values, tested="test" in data))
+    return Points(values, computed, _explain(state, placed, grid, [values[name] for name in finite], what))
+
+
+def _require(directions: Sequence[Direction], state: Mapping[str, Tensor]) -> None:
+    for direction in directions:
+        direction.require(state)
 
 
 def _explain(
-    state: Mapping[str, Tensor],
-    directions: Sequence[Direction],
-    grid: Floats,
-    values: Mapping[str, Floats],
-    *,
-    tested: bool,
+    state: Mapping[str, Tensor], directions: Sequence[Direction], grid: Floats, arrays: Sequence[Floats], what: str
 ) -> str:
-    """Return why losses are not finite, empty when all are."""
-    # without a test set its losses are NaN everywhere, and not to be explained
-    losses = [a for n, a in values.items() if n.endswith("_loss") and (n == "train_loss" or tested)]
-    bad = np.flatnonzero(~np.isfinite(losses).all(axis=0))
+    """Return why values are not finite, empty when all are."""
+    bad = np.flatnonzero(~np.isfinite(arrays).all(axis=0))
     if not len(bad):
         return ""
     if not all(bool(torch.isfinite(t).all()) for t in state.values()):
@@ -131,5 +184,5 @@ def _explain(
     if negative:
         reasons.append(f"{negative} points have a negative extrapolated running variance, where the loss is undefined")
     if len(bad) > negative:
-        reasons.append(f"{len(bad) - negative} points have a loss that overflows")
+        reasons.append(f"{len(bad) - negative} points have {what}")
     return "; ".join(reasons)

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lossatlas.files import read_json
-from lossatlas.results import History, Line, Plane
+from lossatlas.results import (
+    HessianMap,
+    History,
+    Line,
+    Plane,
+    Profile,
+    SliceCurvatures,
+    Trajectory,
+    WeightHistogram,
+)
 
 Regime = Literal["embedded", "shortened", "full"]
+STUDIES = ("plane", "line", "profile", "hessian", "trajectory", "probe", "invariance", "slices")
+KINDS = ("data", "train", *STUDIES)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training: `run.json`, its history and the hash of the stage that made it."""
+    """One training: `run.json`, its history, the hash of the stage that made it and how its weights are distributed."""
 
     name: str
     info: Mapping[str, Any]
     history: History
     stage_hash: str
+    weights: WeightHistogram | None = None
 
     @property
     def diverged(self) -> bool:
@@ -58,6 +70,43 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Cuts:
+    """Profiles of one network by the name of the cut, and their account; no cuts where they were skipped."""
+
+    name: str
+    info: Mapping[str, Any]
+    cuts: Mapping[str, Profile]
+
+
+@dataclass(frozen=True)
+class Eigenvalues:
+    """One map of the Hessian's extremes: `hessian.json` and its values, None where it was skipped."""
+
+    name: str
+    info: Mapping[str, Any]
+    map: HessianMap | None
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One path of training: `trajectory.json`, the path and the loss about it; None where it was skipped."""
+
+    name: str
+    info: Mapping[str, Any]
+    trajectory: Trajectory | None
+    plane: Plane | None
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Curvatures of slices through a small network: `slices.json` and the values."""
+
+    name: str
+    info: Mapping[str, Any]
+    curvatures: SliceCurvatures | None
+
+
+@dataclass(frozen=True)
 class Results:
     """What a preset planned and what there is of it.
 
@@ -72,6 +121,10 @@ class Results:
         runs: the runs that are there.
         planes: the planes that are there.
         lines: the lines that are there.
+        planned: per kind of study the run of each planned one ("" where it has none).
+        profiles: the one-dimensional cuts that are there; `hessians`, `trajectories`, `invariances`, `slices` likewise.
+        probes: `probe.json` of each run that was probed.
+        sharpness: `sharpness.json`, empty if it is not there.
     """
 
     preset: str
@@ -84,6 +137,14 @@ class Results:
     runs: Mapping[str, Run]
     planes: Mapping[str, Surface]
     lines: Mapping[str, Cut]
+    planned: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    profiles: Mapping[str, Cuts] = field(default_factory=dict)
+    hessians: Mapping[str, Eigenvalues] = field(default_factory=dict)
+    trajectories: Mapping[str, Descent] = field(default_factory=dict)
+    invariances: Mapping[str, Cuts] = field(default_factory=dict)
+    slices: Mapping[str, Slices] = field(default_factory=dict)
+    probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sharpness: Mapping[str, Any] = field(default_factory=dict)
 
     def plane_of(self, run: str) -> Surface | None:
         """Return the plane around the end of `run`: the one of the same name, else the first in sorted order."""
@@ -117,11 +178,19 @@ def read_results(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> Res
         runs={name: _read_run(name, folder) for name, folder in found["train"].items()},
         planes={name: _read_plane(name, folder) for name, folder in found["plane"].items()},
         lines={name: _read_line(name, folder) for name, folder in found["line"].items()},
+        planned=dict(settings.get("planned") or {}),
+        profiles={name: _read_cuts(name, folder, "profile") for name, folder in found["profile"].items()},
+        hessians={name: _read_eigenvalues(name, folder) for name, folder in found["hessian"].items()},
+        trajectories={name: _read_descent(name, folder) for name, folder in found["trajectory"].items()},
+        invariances={name: _read_cuts(name, folder, "invariance") for name, folder in found["invariance"].items()},
+        slices={name: _read_slices(name, folder) for name, folder in found["slices"].items()},
+        probes={name: read_json(folder / "probe.json") for name, folder in found["probe"].items()},
+        sharpness=read_json(inputs["sharpness"]) if "sharpness" in inputs else {},
     )
 
 
 def _by_kind(inputs: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
-    found: dict[str, dict[str, Path]] = {"data": {}, "train": {}, "plane": {}, "line": {}}
+    found: dict[str, dict[str, Path]] = {kind: {} for kind in KINDS}
     for role, folder in sorted(inputs.items()):
         kind, _, name = role.partition("/")
         if name and kind in found and folder.is_dir():
@@ -131,7 +200,13 @@ def _by_kind(inputs: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
 
 def _read_run(name: str, folder: Path) -> Run:
     stage = read_json(folder / "stage.json")
-    return Run(name, read_json(folder / "run.json"), History.load(folder / "history.h5"), str(stage["stage_hash"]))
+    return Run(
+        name,
+        read_json(folder / "run.json"),
+        History.load(folder / "history.h5"),
+        str(stage["stage_hash"]),
+        WeightHistogram.load(folder / "weights.h5") if (folder / "weights.h5").is_file() else None,
+    )
 
 
 def _read_plane(name: str, folder: Path) -> Surface:
@@ -142,3 +217,26 @@ def _read_plane(name: str, folder: Path) -> Surface:
 def _read_line(name: str, folder: Path) -> Cut:
     info = read_json(folder / "line.json")
     return Cut(name, info, Line.load(folder / "line.h5") if info["status"] == "finished" else None)
+
+
+def _read_cuts(name: str, folder: Path, kind: str) -> Cuts:
+    info = read_json(folder / f"{kind}.json")
+    finished = info["status"] == "finished"
+    return Cuts(name, info, {file.stem: Profile.load(file) for file in sorted(folder.glob("*.h5"))} if finished else {})
+
+
+def _read_eigenvalues(name: str, folder: Path) -> Eigenvalues:
+    info = read_json(folder / "hessian.json")
+    return Eigenvalues(name, info, HessianMap.load(folder / "hessian.h5") if info["status"] == "finished" else None)
+
+
+def _read_descent(name: str, folder: Path) -> Descent:
+    info = read_json(folder / "trajectory.json")
+    if info["status"] != "finished":
+        return Descent(name, info, None, None)
+    return Descent(name, info, Trajectory.load(folder / "trajectory.h5"), Plane.load(folder / "plane.h5"))
+
+
+def _read_slices(name: str, folder: Path) -> Slices:
+    info = read_json(folder / "slices.json")
+    return Slices(name, info, SliceCurvatures.load(folder / "slices.h5") if info["status"] == "finished" else None)

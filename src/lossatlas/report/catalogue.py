@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lossatlas.report.targets import Address, where
+from lossatlas.report.variants import BATCHES, DECAY
+from lossatlas.report.variants import OPTIMIZERS as OPTIMIZERS
+from lossatlas.report.variants import VARIANTS as VARIANTS
 
 TITLES = {
     "resnet20": "ResNet-20",
@@ -26,10 +29,23 @@ TITLES = {
     "vgg16": "VGG-16",
     "preresnet164": "PreResNet-164",
     "wrn28_10": "WRN-28-10",
+    "resnet158": "ResNet-158",
+    "resnet158_noshort": "ResNet-158-noshort",
+    "resnet158_noshort_lr001": "ResNet-158-noshort, rate 0.01",
+    "resnet158_noshort_lr1e-3": "ResNet-158-noshort, rate 1e-3",
+    "resnet158_noshort_lr1e-4": "ResNet-158-noshort, rate 1e-4",
 }
+for _run, _variant in VARIANTS.items():
+    TITLES.setdefault(_run, f"{TITLES[_variant.network]}, {_variant.words}")
 ROWS = ("with shortcuts", "without shortcuts")
 
 FIGURE1 = ("resnet56_noshort", "resnet56")
+# weight decay: the line from the small-batch to the large-batch minimizer, and the two runs
+FIGURE2 = {
+    "0": ("vgg9_nowd_interpolation", "vgg9_nowd", "vgg9_large_nowd"),
+    f"{DECAY:g}": ("vgg9_interpolation", "vgg9", "vgg9_large"),
+}
+FIGURE3 = ("vgg9_nowd", "vgg9_large_nowd", "vgg9", "vgg9_large")  # planes, and cuts "filter"
 FIGURE4 = ("resnet110_noshort", "densenet121")
 FIGURE5 = (
     ("resnet20", "resnet56", "resnet110"),
@@ -39,6 +55,60 @@ FIGURE6 = (
     ("resnet56", "wrn56_2", "wrn56_4", "wrn56_8"),
     ("resnet56_noshort", "wrn56_2_noshort", "wrn56_4_noshort", "wrn56_8_noshort"),
 )
+FIGURE7 = ("resnet56", "resnet56_noshort", "densenet121")  # maps of the Hessian's extremes
+# trajectory: the panel's headline
+FIGURE8 = {"vgg9_random": "two random directions", "vgg9_random_and_start": "one random direction"}
+FIGURE9 = (
+    ("vgg9_nowd", "vgg9_large_nowd", "vgg9", "vgg9_large"),
+    ("vgg9_adam_nowd", "vgg9_adam_large_nowd", "vgg9_adam", "vgg9_adam_large"),
+)
+FIGURE9_ROWS = ("SGD", "Adam")
+# a column each: optimizer and weight decay; its two runs differ in batch size
+FIGURE10 = (
+    ("vgg9_nowd", "vgg9_large_nowd"),
+    ("vgg9", "vgg9_large"),
+    ("vgg9_adam_nowd", "vgg9_adam_large_nowd"),
+    ("vgg9_adam", "vgg9_adam_large"),
+)
+DECAY_ROWS = ("weight decay 0", f"weight decay {DECAY:g}")
+# rows by weight decay; columns: SGD small, SGD large, Adam small, Adam large
+VGG9_EIGHT, RESNET56_EIGHT = (
+    tuple(
+        tuple(run for run, item in VARIANTS.items() if item.network == network and item.decayed == decayed)
+        for decayed in (False, True)
+    )
+    for network in ("vgg9", "resnet56")
+)
+FIGURE11_CUT, FIGURE12_CUT, FIGURE13_CUT = "none", "none_enlarged", "layer"
+FILTER_CUT = "filter"  # figures 3, 14 and 16
+FIGURE16 = FIGURE3
+FIGURE17 = tuple(f"resnet56_noshort{suffix}" for suffix in ("", "_plane1", "_plane2", "_plane3"))
+FIGURE18 = {f"VGG-9, {label}": runs for label, runs in zip(DECAY_ROWS, VGG9_EIGHT, strict=True)}
+DEPTH158 = (
+    "resnet158",
+    "resnet158_noshort",
+    "resnet158_noshort_lr001",
+    "resnet158_noshort_lr1e-3",
+    "resnet158_noshort_lr1e-4",
+)
+# with shortcuts or without: depth and the probed run
+DEPTHS = {
+    "with shortcuts": {20: "resnet20", 56: "resnet56", 110: "resnet110", 158: "resnet158"},
+    "without shortcuts": {depth: f"resnet{depth}_noshort" for depth in (20, 56, 110, 158)},
+}
+# measures of sharpness: headline and unit
+MEASURES = {
+    "curvature": ("curvature at the centre", "nats per squared multiple of the direction"),
+    "doubling_radius": ("where the loss doubles", "multiple of the direction"),
+    "level_radius": ("where the loss has risen by 0.1", "multiple of the direction"),
+    "convex_share": ("convex share of the plane", "fraction of the points"),
+    "convex_radius": ("nearest point without convexity", "distance in multiples of the directions"),
+    "nonconvex_level": ("lowest loss without convexity", "nats per example"),
+    "level_width": ("width of the 0.1 level set", "multiple of the directions"),
+    "level_area": ("area of the 0.1 level set", "squared multiple of the directions"),
+    "rise_width": ("width of the set 0.1 above", "multiple of the directions"),
+    "rise_area": ("area of the set 0.1 above", "squared multiple of the directions"),
+}
 FIGURE19 = {
     "ResNet": FIGURE5[0],
     "ResNet without shortcuts": (*FIGURE5[1][:2], "resnet56_noshort_lr001", FIGURE5[1][2]),
@@ -62,11 +132,11 @@ SOURCES = {
     "figure6_wrn56": "Figure 6",
     "figure2_3_vgg9": "Figures 2 and 3",
     "figure9_11_12_13_vgg9_adam": "Figures 9 and 11 to 13",
+    "table1_resnet56": "Table 1",
     "table1_error": "Table 1",
 }
 DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 GARIPOV = ("vgg16", "preresnet164", "wrn28_10")
-VGG9_BATCHES = (128, 8192)
 
 
 def table2_address(run: str, quantity: str) -> Address:
@@ -81,19 +151,21 @@ def figure6_address(run: str) -> Address:
     return ("li2018", "figure6_wrn56", where(k=k, shortcut=shortcut), "test_error")
 
 
-def vgg9_address(train: Mapping[str, Any], *, batch_size: int | None = None) -> Address | None:
-    """Return where Li et al. give the test error of VGG-9 under the training settings `train`, if they do.
+def variant_address(network: str, train: Mapping[str, Any]) -> Address | None:
+    """Return where Li et al. give the test error of VGG-9 or ResNet-56 under the training settings `train`, if they do.
 
     Args:
+        network: `vgg9` or `resnet56`.
         train: optimizer, weight decay and batch size.
-        batch_size: stands in for the batch size of `train`.
     """
-    optimizer = str(train.get("optimizer", ""))
-    if not optimizer.startswith(("sgd", "adam")):
+    optimizer = next((name for name in OPTIMIZERS if str(train.get("optimizer", "")).startswith(name)), None)
+    if optimizer is None:
         return None
-    table = "figure9_11_12_13_vgg9_adam" if optimizer.startswith("adam") else "figure2_3_vgg9"
-    row = where(weight_decay=train.get("weight_decay"), batch_size=batch_size or train.get("batch_size"))
-    return ("li2018", table, row, "test_error")
+    settings = {"weight_decay": train.get("weight_decay"), "batch_size": train.get("batch_size")}
+    if network == "resnet56":
+        return ("li2018", "table1_resnet56", where(optimizer=optimizer, **settings), "test_error")
+    table = "figure9_11_12_13_vgg9_adam" if optimizer == "adam" else "figure2_3_vgg9"
+    return ("li2018", table, where(**settings), "test_error")
 
 
 def test_error_address(
@@ -105,7 +177,8 @@ def test_error_address(
         run: a run's name.
         classes: the number of classes it was trained on; Garipov et al. give 10 and 100, Li et al. 10.
         train: its training settings, which select among the published runs of VGG-9.
-        exact: whether the batch size must be a published one; otherwise the run `vgg9` stands for the small batch.
+        exact: whether the batch size must be a published one; otherwise the name says which published run it stands
+            for, and the settings of a run that was not trained.
 
     Returns:
         The address, or None where no paper gives a number for this run.
@@ -118,11 +191,12 @@ def test_error_address(
         return table2_address(run, "test_error")
     if run in FIGURE6_CELLS:
         return figure6_address(run)
-    if not run.startswith("vgg9"):
-        return None
-    settings = train or {}
-    published = exact or run != "vgg9" or settings.get("batch_size") in VGG9_BATCHES
-    return vgg9_address(settings, batch_size=None if published else min(VGG9_BATCHES))
+    network = next((name for name in BATCHES if run.startswith(name) and "noshort" not in run), None)
+    settings, variant = dict(train or {}), VARIANTS.get(run)
+    if variant and not exact and settings.get("batch_size") not in BATCHES[variant.network]:
+        named = {"optimizer": variant.optimizer, "weight_decay": variant.weight_decay}
+        settings = named | settings | {"batch_size": variant.batch_size}
+    return variant_address(network, settings) if network else None
 
 
 def source_of(address: Address) -> str:

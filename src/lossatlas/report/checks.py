@@ -12,6 +12,7 @@ from lossatlas.files import read_json
 from lossatlas.report.artefacts import Results
 from lossatlas.report.checks_planes import check_planes
 from lossatlas.report.checks_runs import check_expected, check_finished, check_parameters, check_published
+from lossatlas.report.claims import Claim
 from lossatlas.report.targets import Targets
 from lossatlas.report.verdict import Check
 
@@ -54,14 +55,18 @@ def checks_passed(checks: Sequence[Check]) -> bool:
     return verdicts["fail"] == 0 and verdicts["pass"] > 0
 
 
-def checks_record(checks: Sequence[Check], results: Results) -> dict[str, Any]:
-    """Return what `checks.json` holds: the checks, the overall verdict, and test errors for a later run to expect."""
+def checks_record(checks: Sequence[Check], results: Results, *, claims: Sequence[Claim] = ()) -> dict[str, Any]:
+    """Return what `checks.json` holds: checks, overall verdict, claims, and test errors for a later run to expect.
+
+    Claims are a paper's statements about any networks: whether they hold does not decide whether the checks pass.
+    """
     runs = {name: {"test_error": run.final("test_error")} for name, run in results.runs.items()}
     return {
         "preset": results.preset,
         "regime": results.regime,
         "passed": checks_passed(checks),
         "checks": [asdict(check) for check in checks],
+        "claims": [asdict(claim) for claim in claims],
         "runs": runs,
     }
 

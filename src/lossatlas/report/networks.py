@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ NETWORKS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "wrn28_10": ("wide_resnet", {"depth": 28, "widen": 10, "dropout": 0.0}),
 }
 for _suffix, _shortcut in (("", True), ("_noshort", False)):
-    for _depth in (20, 56, 110):
+    for _depth in (20, 56, 110, 158):
         NETWORKS[f"resnet{_depth}{_suffix}"] = ("resnet", {**RESNET56, "depth": _depth, "shortcut": _shortcut})
     for _width in (2, 4, 8):
         NETWORKS[f"wrn56_{_width}{_suffix}"] = ("resnet", {**RESNET56, "width": _width, "shortcut": _shortcut})
@@ -39,13 +40,15 @@ SCALES: Mapping[str, Mapping[str, Any]] = {
     "densenet": {"growth": 32},
 }
 GARIPOV = ("vgg16", "vgg16_bn", "preresnet110", "preresnet164", "wrn28_10")
+# what a run's name adds to its network's: optimizer, batch, weight decay, learning rate, seed
+VARIANT = re.compile(r"(_adam|_large|_nowd|_lr[\de-]+|_seed\d+)+$")
 
 
 def network_named(run: str) -> str | None:
     """Return the network of the papers that the name of a run promises, if it promises one."""
     if run.startswith("vgg9"):
         return "vgg9"
-    network = run.removesuffix("_lr001")
+    network = VARIANT.sub("", run)
     return network if network in NETWORKS else None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from lossatlas.files import read_json
 from lossatlas.report.artefacts import Results
 from lossatlas.report.checks import GROUPS, checks_passed
+from lossatlas.report.claims import VERDICTS, Claim
 from lossatlas.report.tabular import Table
 from lossatlas.report.verdict import Check, Number
 from lossatlas.report.wording import DAGGER_NOTE, REGIMES
@@ -53,7 +54,29 @@ def show(value: Number) -> str:
     return f"{value:.5g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 
-def render_page(results: Results, *, images: Sequence[Image], tables: Sequence[Table], checks: Sequence[Check]) -> str:
+@dataclass(frozen=True)
+class Place:
+    """Where something stands: in words, and its id on the page where it has one."""
+
+    text: str
+    id: str
+
+
+def _places(claim: Claim, images: Sequence[Image], tables: Sequence[Table]) -> list[Place]:
+    """Return the figures and tables that show what a claim is about."""
+    titles = {image.id: image.paper or image.title for image in images}
+    titles |= {table.id: table.title.partition(".")[0] for table in tables}
+    return [Place(titles.get(key, key.replace("-", " ").capitalize()), key * (key in titles)) for key in claim.shown]
+
+
+def render_page(
+    results: Results,
+    *,
+    images: Sequence[Image],
+    tables: Sequence[Table],
+    checks: Sequence[Check],
+    claims: Sequence[Claim] = (),
+) -> str:
     """Return the whole report as HTML; equal inputs give equal text.
 
     Args:
@@ -61,6 +84,7 @@ def render_page(results: Results, *, images: Sequence[Image], tables: Sequence[T
         images: the figures, in order.
         tables: the tables, in order.
         checks: the checks, in order.
+        claims: the claims, in order; the page groups them by verdict.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -77,6 +101,9 @@ def render_page(results: Results, *, images: Sequence[Image], tables: Sequence[T
             (key, title, items, Counter(check.verdict for check in items)) for key, title, items in groups if items
         ],
         verdicts=Counter(check.verdict for check in checks),
+        claims=[(verdict, [claim for claim in claims if claim.verdict == verdict]) for verdict in VERDICTS],
+        claimed=Counter(claim.verdict for claim in claims),
+        places={claim.id: _places(claim, images, tables) for claim in claims},
         passed=checks_passed(checks),
         words=WORDS,
         counted=COUNTED,

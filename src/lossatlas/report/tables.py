@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from lossatlas.report import catalogue
 from lossatlas.report.artefacts import Results, Run
+from lossatlas.report.cells import count_cell, final_cell
+from lossatlas.report.tables_geometry import (
+    condition_table,
+    cosine_table,
+    gradient_table,
+    rescaling_table,
+    slice_table,
+)
+from lossatlas.report.tables_minimizers import table1, vgg9_table
+from lossatlas.report.tables_sharpness import correlation_table, sharpness_table
+from lossatlas.report.tables_training import initialization_table, trainability_table
 from lossatlas.report.tabular import Cell, Table
 from lossatlas.report.targets import Published, Targets
 from lossatlas.report.wording import (
     DAGGER_NOTE,
-    DIVERGED,
     NOT_RUN,
     is_papers,
     nats,
     outcome,
-    percent,
     published_address,
     published_error,
     published_percent,
@@ -22,8 +31,21 @@ from lossatlas.report.wording import (
 
 
 def all_tables(results: Results, targets: Targets) -> list[Table]:
-    """Return every table of the report, in order."""
-    return [table2(results, targets), error_table(results, targets), runs_table(results, targets)]
+    """Return every table of the report, in order; those of studies that a preset does not plan are left out."""
+    studies = [
+        sharpness_table(results),
+        correlation_table(results),
+        initialization_table(results, targets),
+        trainability_table(results),
+        condition_table(results),
+        gradient_table(results),
+        cosine_table(results),
+        rescaling_table(results),
+        slice_table(results),
+    ]
+    papers = [table1(results, targets), table2(results, targets), vgg9_table(results, targets)]
+    shown = [table for table in studies if table.rows]
+    return [*papers, *shown, error_table(results, targets), runs_table(results, targets)]
 
 
 def table2(results: Results, targets: Targets) -> Table:
@@ -38,7 +60,7 @@ def table2(results: Results, targets: Targets) -> Table:
         for quantity in ("train_loss", "train_error", "test_error"):
             published = targets.get(catalogue.table2_address(name, quantity))
             text = f"{published.value:.3f}" if quantity == "train_loss" else published_percent(published)
-            cells += [_ours(run, quantity), Cell(text, published.value) if papers else Cell("–")]
+            cells += [final_cell(run, quantity), Cell(text, published.value) if papers else Cell("–")]
         rows.append(tuple(cells))
     measured = ("training loss", "training error", "test error")
     pairs = [f"{name}, {who}" for name in measured for who in ("ours", "published")]
@@ -47,22 +69,17 @@ def table2(results: Results, targets: Targets) -> Table:
     return Table("table-2", "Table 2. Final losses and errors of the architectures", text, columns, tuple(rows))
 
 
-def _ours(run: Run | None, quantity: str) -> Cell:
-    if run is None or run.diverged:
-        return Cell(NOT_RUN if run is None else DIVERGED)
-    value = run.final(quantity)
-    if quantity == "train_loss":
-        return Cell(nats(value), value)
-    return Cell(percent(value), None if value is None else 100 * value)
-
-
 def error_table(results: Results, targets: Targets) -> Table:
     """Return the test error of every network that a paper gives one for."""
     rows, marked = [], False
     for name in dict.fromkeys([*catalogue.TITLES, *results.planned_runs]):
         published, run = published_error(name, results, targets), results.runs.get(name)
         if published is not None:
-            first = (Cell(run_title(name, results)), Cell(results.title_of_data(name) or "–"), _ours(run, "test_error"))
+            first = (
+                Cell(run_title(name, results)),
+                Cell(results.title_of_data(name) or "–"),
+                final_cell(run, "test_error"),
+            )
             rows.append(
                 (*first, Cell(published_percent(published), published.value), _source(name, results, published))
             )
@@ -105,17 +122,13 @@ def _network(title: str, run: Run | None) -> str:
 def _run_cells(run: Run) -> list[Cell]:
     initial = float(run.history.train_loss[0]) if len(run.history.train_loss) else None
     return [
-        _count(run.info["parameters"]),
-        _count(run.train.get("epochs")),
-        _count(run.info.get("steps")),
-        _count(run.train.get("batch_size")),
+        count_cell(run.info["parameters"]),
+        count_cell(run.train.get("epochs")),
+        count_cell(run.info.get("steps")),
+        count_cell(run.train.get("batch_size")),
         Cell(nats(initial), initial),
-        _ours(run, "train_loss"),
+        final_cell(run, "train_loss"),
         Cell(outcome(run), None if run.diverged else 100 * (run.final("test_error") or 0.0)),
         Cell(f"{run.info['status']}: {run.info['note']}" if run.info.get("note") else str(run.info["status"])),
         Cell(run.stage_hash[:8]),
     ]
-
-
-def _count(value: int | None) -> Cell:
-    return Cell("–" if value is None else f"{value:,}", value)

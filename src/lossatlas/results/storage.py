@@ -49,6 +49,10 @@ UNITS = {
     "alignment": "absolute cosine",
     "edge": "weight",
     "count": "number of weights",
+    "level": "fraction of the weights",
+    "quantile": "absolute weight",
+    "products": "Hessian-vector products",
+    **dict.fromkeys(("measured", "weighted", "slice_min", "slice_max"), "nat per example and squared unit of weight"),
 }
 # what h5py raises on files cut short or overwritten
 _HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError)

@@ -7,12 +7,13 @@ from pathlib import Path
 from lossatlas.files import read_json, write_json
 from lossatlas.report.artefacts import read_results
 from lossatlas.report.checks import checks_record, run_checks
+from lossatlas.report.claims import decide_claims
 from lossatlas.report.targets import load_targets
 from lossatlas.stages.job import Job
 
 
 def compute(job: Job) -> None:
-    """Write `checks.json`; a check that does not hold is recorded there, it does not stop the stage.
+    """Write `checks.json`; checks and claims that do not hold are recorded there, they do not stop the stage.
 
     `places["expected"]` names the file of committed values of the preset, where there is one.
     """
@@ -20,4 +21,5 @@ def compute(job: Job) -> None:
     expected = job.places.get("expected")
     values = read_json(Path(expected)) if expected else None
     checks = run_checks(results, load_targets(), expected=values)
-    write_json(job.out / "checks.json", checks_record(checks, results))
+    claims = decide_claims(results, load_targets())
+    write_json(job.out / "checks.json", checks_record(checks, results, claims=claims))

@@ -13,6 +13,7 @@ from lossatlas.data import NORMALIZATIONS, normalize
 from lossatlas.engine.device import usable_device
 from lossatlas.engine.evaluator import Evaluator, Examples
 from lossatlas.files import read_json, write_json
+from lossatlas.landscape.directions import Direction, random_direction
 from lossatlas.models.checkpoint import load_checkpoint
 from lossatlas.results import Floats
 from lossatlas.stages.data import load_checked
@@ -61,6 +62,22 @@ def load_subject(job: Job) -> Subject:
         train=examples("train_examples", data.train_images, data.train_labels),
         test=examples("test_examples", data.test_images, data.test_labels) if "test_examples" in job.settings else None,
     )
+
+
+def random_axes(job: Job, subject: Subject) -> tuple[Direction, Direction]:
+    """Return the two random directions of the settings' seed and normalization: those of every plane with the same."""
+    settings, state = job.settings, subject.model.state_dict()
+    x, y = (
+        random_direction(
+            state,
+            seed=settings["seed"],
+            stream=stream,
+            normalization=settings["normalization"],
+            exclude_1d=settings["exclude_1d"],
+        )
+        for stream in ("direction_x", "direction_y")
+    )
+    return x, y
 
 
 def engine_settings(job: Job) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,29 @@ from lossatlas.settings import Params
 Key = tuple[str, str]  # kind and name
 Locate = Callable[[Key], Path]
 
-KINDS = ("data", "train", "line", "plane", "figures", "check", "report")
+SHOWN = ("sharpness", "figures", "check", "report")
+# kind of study: its group in the settings
+STUDIES = {
+    "line": "lines",
+    "plane": "planes",
+    "profile": "profiles",
+    "hessian": "hessians",
+    "trajectory": "trajectories",
+    "probe": "probes",
+    "invariance": "invariances",
+    "slices": "slices",
+}
+KINDS = ("data", "train", *STUDIES, *SHOWN)
+# what other stages read of those that put their output among what is shown
+MAIN_OUTPUT = {"sharpness": "sharpness.json", "figures": "figures", "check": "checks.json"}
 _LIBRARIES = ("torch", "numpy", "h5py", "safetensors")
-_SHOWN = ("matplotlib", "jinja2", "numpy", "h5py")
+_SHOWN = ("matplotlib", "jinja2", "numpy", "h5py", "scipy")
+_USES_SCIPY = ("hessian", "slices", "profile", "probe")
 _DATA_FILES = ("content.json",)
-_RUN_FILES = ("run.json", "history.h5", "stage.json")
+_RUN_FILES = ("run.json", "history.h5", "weights.h5", "stage.json")
+# kind of study: the files of the run that it reads, and (where not `<kind>.h5`) its result files
+_READS = {"trajectory": ("run.json", "history.h5", "final.safetensors", "epoch_*.safetensors")}
+_RESULTS = {"profile": ("*.h5",), "invariance": ("*.h5",), "trajectory": ("trajectory.h5", "plane.h5"), "probe": ()}
 
 
 class UnknownStageError(ValueError):
@@ -31,7 +50,7 @@ class UnknownStageError(ValueError):
 
 @dataclass(frozen=True)
 class Input:
-    """Another stage's output, and the files in it that count (all by default)."""
+    """Another stage's output, and the files in it that count, by name or pattern (all by default)."""
 
     key: Key
     files: tuple[str, ...] = ()
@@ -70,9 +89,7 @@ class Task:
         """Return everything the results depend on, with hashes for contents; `stage_hash` is the hash of it all."""
         inputs = {}
         for role, item in self.inputs.items():
-            folder = locate(item.key)
-            chosen = {name: sha256_file(folder / name) for name in item.files} or sha256_path(folder)
-            inputs[role] = sha256_json(chosen)
+            inputs[role] = sha256_json(_content(locate(item.key), item.files))
         described = {
             "kind": self.key[0],
             "name": self.key[1],
@@ -84,13 +101,19 @@ class Task:
         return {**described, "code": sha256_json(code), "stage_hash": sha256_json([described, code])}
 
 
+def _content(folder: Path, patterns: Sequence[str]) -> dict[str, str] | str:
+    """Return the hashes of the files that count; a name must be there, of a pattern whatever matches."""
+    found = [[folder / name] if "*" not in name else sorted(folder.glob(name)) for name in patterns]
+    return {path.name: sha256_file(path) for path in chain(*found)} if patterns else sha256_path(folder)
+
+
 def stage_keys(params: Params) -> Iterator[Key]:
     """Yield every stage of a preset, each after those it depends on."""
     yield from (("data", name) for name in params.datasets)
     yield from (("train", name) for name in params.runs)
-    yield from (("line", name) for name in params.lines)
-    yield from (("plane", name) for name in params.planes)
-    yield from ((kind, "all") for kind in ("figures", "check", "report"))
+    for kind, group in STUDIES.items():
+        yield from ((kind, name) for name in getattr(params, group))
+    yield from ((kind, "all") for kind in SHOWN)
 
 
 def make_task(workspace: Workspace, params: Params, key: Key) -> Task:
@@ -100,18 +123,19 @@ def make_task(workspace: Workspace, params: Params, key: Key) -> Task:
         UnknownStageError: the settings have no such stage.
     """
     kind, name = key
-    makers = {"data": _data, "train": _train, "line": _line, "plane": _plane}
-    groups: dict[str, Mapping[str, Any]] = {
-        "data": params.datasets,
-        "train": params.runs,
-        "line": params.lines,
-        "plane": params.planes,
-    }
+    groups: dict[str, Mapping[str, Any]] = {"data": params.datasets, "train": params.runs}
+    groups |= {study: getattr(params, group) for study, group in STUDIES.items()}
     known = list(groups[kind]) if kind in groups else ["all"] if kind in KINDS else []
     if name not in known:
         where = f"known: {', '.join(known) or 'none'}" if kind in KINDS else f"kinds: {', '.join(KINDS)}"
         raise UnknownStageError(f"preset {params.preset} has no stage {kind} {name} ({where})")
-    return makers[kind](workspace, params, name) if kind in makers else _shown(workspace, params, kind)
+    if kind in STUDIES:
+        return _study(workspace, params, kind, name)
+    if kind == "sharpness":
+        return _sharpness(workspace, params)
+    if kind in SHOWN:
+        return _shown(workspace, params, kind)
+    return {"data": _data, "train": _train}[kind](workspace, params, name)
 
 
 def published(workspace: Workspace, preset: str) -> Locate:
@@ -119,8 +143,8 @@ def published(workspace: Workspace, preset: str) -> Locate:
 
     def locate(key: Key) -> Path:
         kind, name = key
-        places = {"figures": "figures", "check": "checks.json"}
-        return workspace.reports(preset) / places[kind] if kind in places else workspace.artifacts(preset, kind, name)
+        found = workspace.reports(preset) / MAIN_OUTPUT[kind] if kind in MAIN_OUTPUT else None
+        return found or workspace.artifacts(preset, kind, name)
 
     return locate
 
@@ -176,39 +200,51 @@ def _model_module(params: Params, run: str) -> str:
     return f"lossatlas.models.{FAMILIES[params.runs[run].model.family].module}"
 
 
-def _landscape(
-    workspace: Workspace, params: Params, kind: str, name: str, settings: Any, ends: Mapping[str, str]
-) -> Task:
-    data = params.runs[settings.run].data
-    runs = {role: Input(("train", run), ("run.json", "final.safetensors")) for role, run in ends.items()}
+def _study(workspace: Workspace, params: Params, kind: str, name: str) -> Task:
+    """Return the task of a study: of a run's weights and data, or (slices) of data alone."""
+    settings = getattr(params, STUDIES[kind])[name]
+    ends = {role: run for role in ("run", "end") if (run := getattr(settings, role, None)) is not None}
+    data = params.runs[settings.run].data if "run" in ends else settings.data
+    files = _READS.get(kind, ("run.json", "final.safetensors"))
     return Task(
         key=(kind, name),
         settings={**settings.model_dump(), "device": params.device},
-        inputs={"data": Input(("data", data), _DATA_FILES), **runs},
+        inputs={"data": Input(("data", data), _DATA_FILES)}
+        | {role: Input(("train", run), files) for role, run in ends.items()},
         outputs={".": workspace.artifacts(params.preset, kind, name)},
-        modules=(f"lossatlas.stages.{kind}", _model_module(params, settings.run)),
+        modules=(f"lossatlas.stages.{kind}", *([_model_module(params, settings.run)] if "run" in ends else [])),
         places=_places(workspace, data=params.datasets[data].model_dump()),
+        libraries=_LIBRARIES + (("scipy",) if kind in _USES_SCIPY else ()),
     )
 
 
-def _line(workspace: Workspace, params: Params, name: str) -> Task:
-    settings = params.lines[name]
-    ends = {"run": settings.run} | ({} if settings.end is None else {"end": settings.end})
-    return _landscape(workspace, params, "line", name, settings, ends)
+def _results(params: Params, *kinds: str) -> dict[str, Input]:
+    """Return the result files of all studies of some kinds, by role `kind/name`."""
+    inputs: dict[str, Input] = {}
+    for kind in kinds:
+        files = (f"{kind}.json", *_RESULTS.get(kind, (f"{kind}.h5",)))
+        inputs |= {f"{kind}/{name}": Input((kind, name), files) for name in getattr(params, STUDIES[kind])}
+    return inputs
 
 
-def _plane(workspace: Workspace, params: Params, name: str) -> Task:
-    settings = params.planes[name]
-    return _landscape(workspace, params, "plane", name, settings, {"run": settings.run})
+def _sharpness(workspace: Workspace, params: Params) -> Task:
+    """Return the task of the stage that draws numbers from all profiles and planes of a preset."""
+    runs = {f"train/{run}": Input(("train", run), ("run.json",)) for run in params.runs}
+    return Task(
+        key=("sharpness", "all"),
+        settings={},
+        inputs=runs | _results(params, "profile", "plane"),
+        outputs={"sharpness.json": workspace.reports(params.preset) / "sharpness.json"},
+        modules=("lossatlas.stages.sharpness",),
+        libraries=("numpy", "scipy", "h5py"),
+    )
 
 
 def _shown(workspace: Workspace, params: Params, kind: str) -> Task:
     """Return the task of a stage that shows or judges all results of a preset."""
     inputs = {f"data/{name}": Input(("data", name)) for name in params.datasets}
     inputs |= {f"train/{name}": Input(("train", name), _RUN_FILES) for name in params.runs}
-    for group, names in (("line", params.lines), ("plane", params.planes)):
-        files = (f"{group}.h5", f"{group}.json", "stage.json")
-        inputs |= {f"{group}/{name}": Input((group, name), files) for name in names}
+    inputs |= _results(params, *STUDIES) | {"sharpness": Input(("sharpness", "all"))}
     reports = workspace.reports(params.preset)
     outputs = {
         "figures": {"figures": reports / "figures"},
@@ -225,6 +261,10 @@ def _shown(workspace: Workspace, params: Params, kind: str) -> Task:
         "runs": {name: {"data": run.data, "title": run.model.title} for name, run in params.runs.items()},
         "planes": {name: {"run": plane.run} for name, plane in params.planes.items()},
         "lines": {name: {"run": line.run, "end": line.end} for name, line in params.lines.items()},
+        "planned": {
+            kind: {name: getattr(study, "run", "") for name, study in getattr(params, group).items()}
+            for kind, group in STUDIES.items()
+        },
     }
     places: dict[str, Any] = {}
     if kind == "check" and (workspace.root / expected_file(params.preset)).is_file():

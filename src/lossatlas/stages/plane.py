@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lossatlas.landscape.directions import random_direction
 from lossatlas.landscape.surfaces import plane
 from lossatlas.results import VALUES, Plane
 from lossatlas.stages.job import Job
-from lossatlas.stages.landscape import Subject, account, axis, engine_settings, load_subject
+from lossatlas.stages.landscape import Subject, account, axis, engine_settings, load_subject, random_axes
 
 
 def _skipped(job: Job, subject: Subject) -> Plane:
@@ -21,25 +20,14 @@ def _skipped(job: Job, subject: Subject) -> Plane:
 
 
 def _mapped(job: Job, subject: Subject) -> Plane:
-    settings = job.settings
-    state = subject.model.state_dict()
-    axes = [
-        random_direction(
-            state,
-            seed=settings["seed"],
-            stream=f"direction_{name}",
-            normalization=settings["normalization"],
-            exclude_1d=settings["exclude_1d"],
-        )
-        for name in ("x", "y")
-    ]
+    settings, axes = job.settings, random_axes(job, subject)
     for name, direction in zip(("x", "y"), axes, strict=True):
         direction.save(job.out / f"direction_{name}.safetensors")
     return plane(
         subject.model,
         subject.train,
         subject.test,
-        directions=(axes[0], axes[1]),
+        directions=axes,
         x=axis(settings["x"]),
         y=axis(settings["y"]),
         journal=job.work / "points.jsonl",

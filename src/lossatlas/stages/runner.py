@@ -26,7 +26,7 @@ from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.checkout import git_commit, scratch_folder
 from lossatlas.stages.job import Job, ignore_epoch
-from lossatlas.stages.plan import Key, Locate, Task, make_task, published
+from lossatlas.stages.plan import MAIN_OUTPUT, Key, Locate, Task, make_task, published
 from lossatlas.stages.tracked import live_curves
 
 
@@ -73,7 +73,7 @@ class Runner:
         """Return where a stage's finished output lies in scratch, in the place of its published one."""
         task = make_task(self.workspace, self.params, key)
         out = self._folder(key, task.describe(self.locate_scratch)) / "out"
-        return out / {"figures": "figures", "check": "checks.json"}.get(key[0], ".")
+        return out / MAIN_OUTPUT.get(key[0], ".")
 
     def _require_inputs(self, task: Task) -> None:
         for item in task.inputs.values():

@@ -10,10 +10,8 @@ from lossatlas.files import read_json, write_bytes
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.checkout import git_commit, scratch_folder
-from lossatlas.stages.plan import KINDS, Key, stage_keys
+from lossatlas.stages.plan import SHOWN, Key, stage_keys
 from lossatlas.tracking import LiveCurves, collect, default_artifact_root, default_uri, track
-
-SHOWN = KINDS[-3:]  # figures, check and report are one run: the report's
 
 
 def tracking_uri(workspace: Workspace, params: Params) -> str:
@@ -61,6 +59,7 @@ def _restore_side_files(workspace: Workspace, params: Params, keys: Iterable[Key
 
 def track_preset(workspace: Workspace, params: Params) -> str:
     """Log everything that the present preset has published; return what happened in a line."""
+    # figures, check and report are one run: the report's
     stages = [key for key in stage_keys(params) if key[0] not in SHOWN]
     _restore_side_files(workspace, params, stages)
     records = collect(workspace, params.preset, stages=stages, commit=git_commit(workspace))

@@ -14,8 +14,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from lossatlas.report.figures.axes import label_row
 from lossatlas.report.figures.scale import LossScale, log_loss
-from lossatlas.report.figures.style import INK, MISSING, empty_cell, headline, styled
+from lossatlas.report.figures.style import INK, MISSING, RED, empty_cell, folded, headline, styled
 from lossatlas.results import Plane
 
 
@@ -53,56 +54,56 @@ def contour_figure(
     for i, row in enumerate(rows):
         for j in range(columns):
             if j < len(row):
-                _draw_panel(grid[i, j], row[j], scale=scale, initialization=initialization)
+                draw_panel(grid[i, j], row[j], scale=scale, initialization=initialization)
             else:
                 grid[i, j].set_axis_off()
         if row[0].plane:
             grid[i, 0].set_ylabel("multiple of direction y")
         if row_labels:
-            _label_row(grid[i, 0], row_labels[i])
+            label_row(grid[i, 0], row_labels[i])
     for j in range(columns):
         last = max(i for i, row in enumerate(rows) if j < len(row))
         if rows[last][j].plane:
             grid[last, j].set_xlabel("multiple of direction x")
     shown = [panel.plane for row in rows for panel in row if panel.plane]
     if shown:
-        bar = figure.colorbar(
-            ScalarMappable(norm=scale.norm, cmap=scale.colours),
-            ax=grid,
-            extend=scale.extend,
-            ticks=scale.ticks,
-            format=scale.labels,
-            aspect=32,
-            shrink=0.86,
-            pad=0.015,
-        )
-        bar.set_label("training loss, nats per example")
-        _legend(figure, shown, initialization)
+        loss_bar(figure, list(grid.flat), scale=scale)
+        handles = contour_handles(shown, initialization=initialization)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
 
 
-def _label_row(axes: Axes, label: str) -> None:
-    axes.annotate(
-        label,
-        xy=(0, 0.5),
-        xycoords="axes fraction",
-        xytext=(-64, 0),
-        textcoords="offset points",
-        rotation=90,
-        ha="right",
-        va="center",
-        fontsize=12,
-        fontweight="bold",
+def loss_bar(figure: Figure, panels: Sequence[Axes], *, scale: LossScale) -> None:
+    """Draw the colour bar of the loss beside panels."""
+    bar = figure.colorbar(
+        ScalarMappable(norm=scale.norm, cmap=scale.colours),
+        ax=panels,
+        extend=scale.extend,
+        ticks=scale.ticks,
+        format=scale.labels,
+        aspect=32,
+        shrink=0.86,
+        pad=0.015,
     )
+    bar.set_label("training loss, nats per example")
 
 
-def _draw_panel(axes: Axes, panel: Panel, *, scale: LossScale, initialization: float | None) -> None:
-    headline(axes, panel.title, panel.subtitle)
+def draw_panel(axes: Axes, panel: Panel, *, scale: LossScale, initialization: float | None) -> None:
+    """Draw a cell: the surface about the trained weights, or an empty frame with words."""
+    headline(axes, folded(panel.title), panel.subtitle)
     if panel.plane is None:
         empty_cell(axes, panel.absent)
         axes.set_box_aspect(1)
         return
-    plane = panel.plane
+    draw_contours(axes, panel.plane, scale=scale, initialization=initialization)
+    axes.plot([0], [0], marker="+", color="white", markersize=11, markeredgewidth=3.0)
+    axes.plot([0], [0], marker="+", color=INK, markersize=10, markeredgewidth=1.4)
+    axes.set_aspect("equal")
+    axes.locator_params(nbins=5)
+
+
+def draw_contours(axes: Axes, plane: Plane, *, scale: LossScale, initialization: float | None = None) -> None:
+    """Draw the training loss of a plane as filled contours, and the level of initializations as a dashed line."""
     values = log_loss(plane.train_loss, scale=scale).T  # (nx, ny) to the rows of y that contour wants
     axes.set_facecolor(MISSING)
     if min(values.shape) > 1 and not values.mask.all():
@@ -119,22 +120,19 @@ def _draw_panel(axes: Axes, panel: Panel, *, scale: LossScale, initialization: f
             if initialization is not None:
                 level = [np.log10(initialization)]
                 axes.contour(plane.x, plane.y, values, level, colors="white", linewidths=2.6, alpha=0.9)
-                axes.contour(plane.x, plane.y, values, level, colors="#b2182b", linewidths=1.5, linestyles="--")
-    axes.plot([0], [0], marker="+", color="white", markersize=11, markeredgewidth=3.0)
-    axes.plot([0], [0], marker="+", color=INK, markersize=10, markeredgewidth=1.4)
+                axes.contour(plane.x, plane.y, values, level, colors=RED, linewidths=1.5, linestyles="--")
     axes.set_xlim(plane.x.min(), plane.x.max())
     axes.set_ylim(plane.y.min(), plane.y.max())
-    axes.set_aspect("equal")
-    axes.locator_params(nbins=5)
 
 
-def _legend(figure: Figure, planes: Sequence[Plane], initialization: float | None) -> None:
+def contour_handles(planes: Sequence[Plane], *, initialization: float | None) -> list[Line2D | Patch]:
+    """Return the legend of contour plots about trained weights."""
     handles: list[Line2D | Patch] = [
         Line2D([], [], linestyle="", marker="+", color=INK, markersize=10, markeredgewidth=1.4, label="trained weights")
     ]
     if initialization is not None:
         text = f"loss {initialization:g}: level of random initializations"
-        handles.append(Line2D([], [], linestyle="--", color="#b2182b", linewidth=1.5, label=text))
+        handles.append(Line2D([], [], linestyle="--", color=RED, linewidth=1.5, label=text))
     if any(not np.isfinite(plane.train_loss).all() for plane in planes):
         handles.append(Patch(color=MISSING, label="no finite value"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    return handles

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
+from lossatlas.report.figures.axes import open_frame, percent_axis, share_log
 from lossatlas.report.figures.style import CYCLE, INK, QUIET, empty_cell, styled
 from lossatlas.results import History
 
@@ -42,10 +43,14 @@ def convergence_figure(groups: Mapping[str, Sequence[Curve]]) -> Figure:
         _legend(grid[i, 2], name, curves)
     grid[0, 0].set_title("loss, nats per example")
     grid[0, 1].set_title("error")
-    for j in (0, 1):
-        _share(list(grid[:, j]))
-        if grid[-1, j].lines:
-            grid[-1, j].set_xlabel("epoch")
+    share_log([axes for axes in grid[:, 0] if axes.lines])
+    errors = [axes for axes in grid[:, 1] if axes.lines]
+    high = max((axes.get_ylim()[1] for axes in errors), default=1)
+    for axes in errors:
+        axes.set_ylim(0, high)
+    for axes in grid[-1, :2]:
+        if axes.lines:
+            axes.set_xlabel("epoch")
     styles = [Line2D([], [], color=INK, linestyle=style) for style in ("-", "--")]
     figure.legend(styles, ["training set", "test set"], loc="outside lower center", ncols=2, frameon=False)
     return figure
@@ -60,36 +65,11 @@ def _draw(axes: Axes, curves: Sequence[Curve], kind: str) -> None:
             drawable = np.isfinite(values) & ((values > 0) | (kind == "error"))
             values = np.where(drawable, values, np.nan)
             axes.plot(curve.history.epoch, values, style, color=CYCLE[i % len(CYCLE)], linewidth=1.5)
-    if kind == "loss":
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter("")
-    else:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+    if kind == "error":
+        percent_axis(axes.yaxis)
         axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.grid(color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _share(column: Sequence[Axes]) -> None:
-    drawn = [axes for axes in column if axes.lines]
-    if drawn:
-        limits = [axes.get_ylim() for axes in drawn]
-        low, high = min(low for low, _ in limits), max(high for _, high in limits)
-        for axes in drawn:
-            axes.set_ylim(low, high)
-            if (
-                axes.get_yscale() == "log" and high < 30 * low
-            ):  # hardly a decade: too few numbers without the small ones
-                axes.yaxis.set_minor_formatter(_between_decades)
-
-
-def _between_decades(value: float, _position: float) -> str:
-    """Label 2 and 5 of a decade."""
-    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
+    open_frame(axes)
 
 
 def _legend(axes: Axes, name: str, curves: Sequence[Curve]) -> None:

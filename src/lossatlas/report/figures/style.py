@@ -20,6 +20,7 @@ P = ParamSpec("P")
 INK = "#222222"
 QUIET = "#6b6b6b"
 MISSING = "#bdbdbd"  # no value: not computed, not a number or infinite
+RED = "#b2182b"
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")  # Okabe and Ito
 DPI = 150
 STYLE: dict[str, Any] = {
@@ -79,9 +80,10 @@ def png(figure: Figure) -> bytes:
 
 
 def headline(axes: Axes, title: str, subtitle: str) -> None:
-    """Write a panel's name in bold and a line of numbers below it, above the axes."""
+    """Write a panel's name in bold and lines of numbers below it, above the axes."""
     # the outer line is the title: what makes room above the axes is titles
-    axes.set_title(title, fontsize=12, fontweight="bold", color=INK, pad=22)
+    pad = 6 + 16 * len(subtitle.splitlines())
+    axes.set_title(title, fontsize=12, fontweight="bold", color=INK, pad=pad)
     axes.annotate(
         subtitle,
         xy=(0.5, 1.0),
@@ -95,11 +97,15 @@ def headline(axes: Axes, title: str, subtitle: str) -> None:
     )
 
 
+def folded(title: str, width: int = 30) -> str:
+    """Break lines of a title that are longer than a panel of contours is wide."""
+    return "\n".join(textwrap.fill(line, width) for line in title.splitlines())
+
+
 def empty_cell(axes: Axes, text: str) -> None:
     """Leave an empty frame with `text` in the middle: what was not run stays visible."""
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_facecolor("#f6f6f6")
     for spine in axes.spines.values():
         spine.set_linestyle((0, (4, 3)))
     lines = "\n".join(textwrap.fill(line, 26) for line in text.splitlines())

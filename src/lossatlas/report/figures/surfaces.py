@@ -15,6 +15,7 @@ from lossatlas.report.figures.scale import LossScale, log_loss
 from lossatlas.report.figures.style import empty_cell, headline, styled
 
 FINEST = 101  # quads per axis that still show at this size
+LINEAR_CAP = 10.0  # nats: with a linear height anything below would vanish beside the highest losses
 
 
 @styled
@@ -54,7 +55,7 @@ def _draw_surface(axes: Axes3D, panel: Panel, *, scale: LossScale, log_z: bool) 
     plane = panel.plane
     assert plane is not None  # only panels with a plane come here
     logs = np.ma.minimum(log_loss(plane.train_loss, scale=scale), scale.high).filled(np.nan)
-    heights = logs if log_z else 10**logs
+    heights = logs if log_z else np.minimum(10**logs, LINEAR_CAP)
     xs, ys = np.meshgrid(plane.x, plane.y, indexing="ij")  # all (nx, ny)
     colours = scale.colours(scale.norm(np.nan_to_num(logs, nan=scale.low)))
     axes.plot_surface(
@@ -68,7 +69,8 @@ def _draw_surface(axes: Axes3D, panel: Panel, *, scale: LossScale, log_z: bool) 
         edgecolor=(0, 0, 0, 0.22),
         shade=False,
     )
-    axes.set_zlim(scale.low if log_z else 0, scale.high if log_z else 10**scale.high)
+    top = scale.high if log_z else min(10**scale.high, LINEAR_CAP)
+    axes.set_zlim(scale.low if log_z else 0, top)
     if log_z:
         axes.zaxis.set_major_locator(scale.ticks)
         axes.zaxis.set_major_formatter(scale.labels)

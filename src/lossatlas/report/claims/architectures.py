@@ -1,0 +1,131 @@
+"""Claims about depth, shortcuts and width (section 6)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from lossatlas.report.artefacts import Results
+from lossatlas.report.claims.inputs import errors, gather, probe, sharpness
+from lossatlas.report.claims.rule import Evidence, MissingError, Number, Rule
+from lossatlas.report.claims.shape import RISE, spearman
+
+DEPTHS = (20, 56, 110)
+WITH, WITHOUT = ([f"resnet{depth}{suffix}" for depth in DEPTHS] for suffix in ("", "_noshort"))
+HALF = 0.5  # of the convex share of the shallow network with shortcuts: below it a surface counts as chaotic
+ALIKE = 1.25  # a quarter: several times what the width differs by between random directions of one network
+WIDTHS = {
+    "with shortcuts": ("resnet56", "wrn56_2", "wrn56_4", "wrn56_8"),
+    "without": ("resnet56_noshort", "wrn56_2_noshort", "wrn56_4_noshort", "wrn56_8_noshort"),
+}
+RANKED = 0.8  # Spearman among four: all in order, or one pair of neighbours exchanged
+RANKED_EIGHT = 0.643  # Spearman among eight: the one-sided 5 % point
+
+
+def _shares(results: Results, found: Evidence, runs: list[str]) -> dict[str, Number]:
+    values = gather(partial(sharpness, results, key="convex_share"), runs)
+    return {
+        run: found.add(f"{run}: convex share of the plane", [None if v is None else 100 * v for v in values[run]], "%")
+        for run in runs
+    }
+
+
+def depth_chaos(results: Results) -> Evidence:
+    """Compare convex shares of planes over depth, with and without shortcuts."""
+    found = Evidence()
+    share = _shares(results, found, [*WITH, *WITHOUT])
+    bound = HALF * share[WITH[0]].size
+    for run in (WITHOUT[0], *WITH[1:]):
+        found.require(share[run].size > bound, f"{run} keeps less than half of the convex share of {WITH[0]}")
+    found.require(share[WITHOUT[2]].size <= bound, f"{WITHOUT[2]} keeps more than half of that of {WITH[0]}")
+    found.greater(share[WITHOUT[0]], share[WITHOUT[1]])
+    return found
+
+
+def contour_width(results: Results) -> Evidence:
+    """Compare the width of the 0.1 level set at 20 and at 110 layers."""
+    runs = (WITH[0], WITH[2])
+    values = gather(partial(_contour, results), runs)
+    found = Evidence()
+    widths = [found.add(f"{run}: width", values[run], "of the directions") for run in runs]
+    ratio = found.add("ratio", widths[1].size / widths[0].size if widths[0].size else None)
+    found.require(1 / ALIKE <= ratio.size <= ALIKE, "the widths differ by more than a quarter")
+    return found
+
+
+def _contour(results: Results, run: str) -> list[float | None]:
+    try:
+        return sharpness(results, run, "level_width")
+    except MissingError as missing:
+        raise MissingError(f"{missing} (there is none where the loss at the centre is above {RISE})") from None
+
+
+def width_flattens(results: Results) -> Evidence:
+    """Rank radii, convex shares and test errors of eight networks by width."""
+    runs = [run for row in WIDTHS.values() for run in row]
+    radii = gather(partial(sharpness, results, key="level_radius"), runs)
+    found = Evidence()
+    shares = _shares(results, found, runs)
+    radius = {run: found.add(f"{run}: radius", radii[run], "of the direction") for run in runs}
+    error = {run: found.add(f"{run}: test error", errors(results, run), "%") for run in runs}
+    for words, row in WIDTHS.items():
+        for quantity, numbers in (("radius", radius), ("convex share", shares)):
+            rho = spearman(range(len(row)), [numbers[run].size for run in row])
+            found.add(f"rank correlation of width with {quantity}, {words}", rho)
+            found.require((rho or 0.0) >= RANKED, f"{words}: the {quantity} does not grow with the width")
+    rho = spearman([radius[run].size for run in runs], [-error[run].size for run in runs])
+    found.add("rank correlation of radius with accuracy, all", rho)
+    found.require((rho or 0.0) >= RANKED_EIGHT, "flatness does not go with test error")
+    return found
+
+
+def depth_transition(results: Results) -> Evidence:
+    """Look where chaos sets in, and how the level of lost convexity falls towards that of initialization."""
+    found = Evidence()
+    share = _shares(results, found, [WITH[0], *WITHOUT])
+    levels = gather(partial(sharpness, results, key="nonconvex_level"), WITHOUT)
+    initial = probe(results, WITHOUT[2], "initialization")["li"]["train_mode"]
+    start = found.add(f"{WITHOUT[2]}: initial loss", initial, "nats")
+    level = [found.add(f"{run}: lowest loss without convexity", levels[run], "nats") for run in WITHOUT]
+    bound = HALF * share[WITH[0]].size
+    found.require(share[WITHOUT[0]].size > bound, f"{WITHOUT[0]} is chaotic already")
+    found.require(share[WITHOUT[1]].size <= bound, f"{WITHOUT[1]} is not chaotic yet")
+    found.greater(level[0], level[1])
+    found.greater(level[1], level[2])
+    nearer = abs(level[2].size - start.size) < abs(level[0].size - start.size)
+    found.require(nearer, "the level does not come nearer to that of initialization")
+    return found
+
+
+RULES = (
+    Rule(
+        "fig5_depth_chaos",
+        "Yardstick: half of the share of the plane in which the surface of ResNet-20 is convex. ResNet-20 without "
+        "shortcuts and ResNet-56 and -110 with them must keep more than that, ResNet-110 without shortcuts no "
+        "more; and without shortcuts the share must fall from 20 to 56 layers.",
+        depth_chaos,
+        ("figure-5", "sharpness-numbers"),
+    ),
+    Rule(
+        "fig5_contour_width",
+        f"With shortcuts, the widths of the {RISE} level set (diameter of the disc of equal area) at 110 and at 20 "
+        f"layers must have a ratio within a factor of {ALIKE:g}.",
+        contour_width,
+        ("figure-5", "sharpness-numbers"),
+    ),
+    Rule(
+        "fig6_width_flattens",
+        f"ResNet-56 with k = 1, 2, 4, 8: in each row, with and without shortcuts, radius (rise by {RISE}) and "
+        f"convex share of the plane must each have a rank correlation of at least {RANKED} with k; over all eight "
+        f"the rank correlation of radius with accuracy must be at least {RANKED_EIGHT}.",
+        width_flattens,
+        ("figure-6", "sharpness-numbers"),
+    ),
+    Rule(
+        "depth_transition",
+        "Without shortcuts, 20 layers must keep more than half of the convex share of ResNet-20, 56 layers no "
+        "more than half; the lowest loss at which the surface is not convex must fall from 20 to 56 to 110 layers "
+        "and end nearer to the initial loss of the deepest than it began.",
+        depth_transition,
+        ("figure-5", "initialization"),
+    ),
+)

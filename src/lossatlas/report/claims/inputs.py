@@ -1,0 +1,137 @@
+"""What the rules read, with a plain word for whatever is not there."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from lossatlas.report.artefacts import Results, Run
+from lossatlas.report.claims.rule import MissingError
+from lossatlas.results import Plane, Profile, Trajectory
+
+T = TypeVar("T")
+UNTRAINED = 0.9  # of the loss of guessing: above it there is no minimizer whose surroundings could be looked at
+
+
+def gather(read: Callable[[str], T], names: Iterable[str]) -> dict[str, T]:
+    """Return what `read` gives for each name.
+
+    Raises:
+        MissingError: with every reason, where one or more are not there.
+    """
+    found, reasons = {}, []
+    for name in names:
+        try:
+            found[name] = read(name)
+        except MissingError as missing:
+            reasons.append(str(missing))
+    if reasons:
+        raise MissingError("; ".join(dict.fromkeys(reasons)))
+    return found
+
+
+def available(read: Callable[[str], T], names: Iterable[str]) -> tuple[dict[str, T], list[str]]:
+    """Return what `read` gives for those names that are there, and why the others are not."""
+    found, reasons = {}, []
+    for name in names:
+        try:
+            found[name] = read(name)
+        except MissingError as missing:
+            reasons.append(str(missing))
+    return found, list(dict.fromkeys(reasons))
+
+
+def seeds_of(run: str, names: Iterable[str]) -> list[str]:
+    """Return `run` and its repeats with other seeds among `names`."""
+    repeats = [name for name in names if re.fullmatch(re.escape(run) + r"_seed\d+", name)]
+    return [run, *sorted(repeats)]
+
+
+def finished(results: Results, run: str) -> Run:
+    """Return a run that ended with a finite loss."""
+    found = results.runs.get(run)
+    if found is None:
+        raise MissingError(f"run {run} is not there")
+    if found.diverged:
+        raise MissingError(f"run {run} diverged")
+    return found
+
+
+def repeats(results: Results, run: str) -> list[Run]:
+    """Return a run and its repeats with other seeds; repeats that diverged are left out."""
+    first = finished(results, run)
+    others = [results.runs[name] for name in seeds_of(run, results.runs)[1:]]
+    return [first, *(other for other in others if not other.diverged)]
+
+
+def errors(results: Results, run: str) -> list[float]:
+    """Return the test error in percent, one per seed."""
+    return [100 * value for item in repeats(results, run) if (value := item.final("test_error")) is not None]
+
+
+def guessing(run: Run) -> float:
+    """Return the loss of a uniform guess among the classes, nats."""
+    return math.log(int(run.info["num_classes"]))
+
+
+def learnt(results: Results, run: str) -> Run:
+    """Return a run whose final training loss lies clearly below that of guessing."""
+    found = finished(results, run)
+    loss = found.final("train_loss")
+    if loss is None or loss >= UNTRAINED * guessing(found):
+        raise MissingError(
+            f"run {run} has not learnt: its training loss is {loss or math.nan:.3g}, no minimizer to look at"
+        )
+    return found
+
+
+def sharpness(results: Results, run: str, key: str) -> list[float | None]:
+    """Return a sharpness number of a run that has learnt, one per seed; None where it lies beyond the range."""
+    learnt(results, run)
+    entries = results.sharpness.get("runs") or {}
+    there = [name for name in seeds_of(run, entries) if _known(entries.get(name) or {}, key)]
+    if run not in there:
+        raise MissingError(f"no {key.replace('_', ' ')} of {run}")
+    return [entries[name][key] for name in there]
+
+
+def _known(entry: Mapping[str, Any], key: str) -> bool:
+    return entry.get(key) is not None or key in entry.get("beyond", ())
+
+
+def cut(results: Results, run: str, name: str) -> list[Profile]:
+    """Return the profiles of one cut of a run, one per seed."""
+    learnt(results, run)
+    owners = [results.profiles[item] for item in seeds_of(run, results.profiles) if item in results.profiles]
+    found = [owner.cuts[name] for owner in owners if name in owner.cuts]
+    if not owners or name not in owners[0].cuts or owners[0].name != run:
+        raise MissingError(f"no profile {name} of {run}")
+    return found
+
+
+def trajectory(results: Results, name: str) -> Trajectory:
+    """Return the path of a training."""
+    found = results.trajectories.get(name)
+    if found is None or found.trajectory is None:
+        raise MissingError(f"no trajectory {name}")
+    return found.trajectory
+
+
+def plane(results: Results, name: str) -> Plane:
+    """Return a plane by its name."""
+    found = results.planes.get(name)
+    if found is None or found.plane is None:
+        raise MissingError(f"no plane {name}")
+    return found.plane
+
+
+def probe(results: Results, run: str, part: str) -> Mapping[str, Any]:
+    """Return one part of what was probed at a run: `initialization`, `gradients`, `random_cosine` or `condition`."""
+    found = results.probes.get(run) or {}
+    values: Mapping[str, Any] | None = found.get(part)
+    if not values:
+        reason = f" ({found['reason']})" if found.get("reason") else ""
+        raise MissingError(f"no {part.replace('_', ' ')} of {run}{reason}")
+    return values

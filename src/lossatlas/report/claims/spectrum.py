@@ -1,0 +1,151 @@
+"""Claims about eigenvalues of the Hessian (section 6)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lossatlas.report.artefacts import Results
+from lossatlas.report.claims.inputs import available, gather, plane, probe
+from lossatlas.report.claims.rule import Evidence, MissingError, Rule
+from lossatlas.report.claims.shape import convex_points
+from lossatlas.results import Floats, HessianMap, Integers, Mask
+
+MAPPED = ("resnet56", "resnet56_noshort", "densenet121")  # of Figure 7: convex, chaotic, dense
+NEAR_ZERO = 0.1  # the negative end a tenth of the positive one: the low end of the map's colours
+ONE_PERCENT, LARGE = 0.01, 0.5  # the paper's number; "a large region" is at least half of the map
+UNITS, FAR = 10.0, 10.0  # "a few units" have one digit; "far below" is an order of magnitude
+DOUBT = 0.01  # p value below which two samples do not have one distribution
+ERRORS = 4.0  # standard errors that a mean may be off
+
+
+def _map(results: Results, name: str) -> HessianMap:
+    found = results.hessians.get(name)
+    if found is None or found.map is None:
+        raise MissingError(f"no Hessian map of {name}")
+    return found.map
+
+
+def _nearest(axis: Floats, coordinates: Floats) -> tuple[Integers, Mask]:
+    """Return the nearest grid index of each coordinate and whether it is within half a spacing."""
+    index = np.abs(axis[:, None] - coordinates[None, :]).argmin(axis=0)
+    return index, np.abs(axis[index] - coordinates) <= 0.5 * abs(axis[1] - axis[0]) + 1e-9
+
+
+def _ratios(results: Results, name: str) -> tuple[Floats, Floats, Floats]:
+    """Return |lambda_min / lambda_max| where the plane of that name looks convex, where it does not, and everywhere."""
+    found, surface = _map(results, name), plane(results, name)
+    convex, known = convex_points(surface)
+    i, near_x = _nearest(surface.x, found.x)
+    j, near_y = _nearest(surface.y, found.y)
+    good = found.converged & found.computed & (found.lambda_max != 0)
+    ratio = np.abs(found.lambda_min) / np.where(good, np.abs(found.lambda_max), 1.0)
+    seen = good & near_x[:, None] & near_y[None, :] & known[np.ix_(i, j)]
+    looks = convex[np.ix_(i, j)]
+    if not seen.any():
+        raise MissingError(f"converged points of the Hessian map of {name} inside its plane")
+    return ratio[seen & looks], ratio[seen & ~looks], ratio[good]
+
+
+def convex_looks_convex(results: Results) -> Evidence:
+    """Compare the ratio of the extremes where surfaces look convex and where they do not."""
+    gather(lambda name: _ratios(results, name), MAPPED)
+    names = [*MAPPED, *(name for name in sorted(results.hessians) if name not in MAPPED)]
+    ratios, absent = available(lambda name: _ratios(results, name), names)
+    found = Evidence(notes=[f"left out: {reason}" for reason in absent])
+    for name, (convex, other, _) in ratios.items():
+        found.add(f"{name}: points that look convex", len(convex))
+        found.add(f"{name}: points that do not", len(other))
+        medians = [float(np.median(part)) if len(part) else None for part in (convex, other)]
+        if medians[0] is not None:
+            number = found.add(f"{name}: median ratio where it looks convex", medians[0])
+            found.require(number.size <= NEAR_ZERO, f"{name}: the ratio is not near 0 where the surface looks convex")
+        if medians[1] is not None:
+            found.add(f"{name}: median ratio elsewhere", medians[1])
+        if medians[0] is not None and medians[1] is not None:
+            found.require(medians[0] < medians[1], f"{name}: the ratio is not larger where it does not look convex")
+    dense = 100 * float(np.mean(ratios["densenet121"][2] < ONE_PERCENT))
+    share = found.add("densenet121: points with a ratio below 1 %", dense, "%")
+    found.require(share.size >= 100 * LARGE, "densenet121: the ratio is below 1 % in less than half of the map")
+    return found
+
+
+def condition_number(results: Results) -> Evidence:
+    """Compare the condition number of a slice with a lower bound of the full one."""
+    pairs, absent = available(lambda name: _conditions(results, name), sorted(results.probes))
+    if not pairs:
+        raise MissingError("; ".join(absent) or "no condition number of any run")
+    found = Evidence(notes=[f"left out: {reason}" for reason in absent])
+    for name, (part, whole) in pairs.items():
+        slices, full = found.add(f"{name}: slice", part), found.add(f"{name}: full Hessian", whole, "", "at least")
+        found.require(slices.size <= UNITS, f"{name}: the slice's is not a few units")
+        found.require(full.size >= FAR * slices.size, f"{name}: the full one is not shown to be ten times the slice's")
+    return found
+
+
+def _conditions(results: Results, name: str) -> tuple[float, float]:
+    found = probe(results, name, "condition")
+    part, whole = found.get("slice"), found.get("full_lower_bound")
+    if part is None or whole is None:
+        raise MissingError(f"no condition number of {name}")
+    return float(part), float(whole)
+
+
+def projected_curvature(results: Results) -> Evidence:
+    """Compare curvatures of slices with chi-square weighted averages of the full spectrum."""
+    names, absent = available(lambda name: _slices(results, name), sorted(results.slices))
+    if not names:
+        raise MissingError("; ".join(absent) or "no slices of a small network")
+    found = Evidence()
+    for name in names:
+        values, info = results.slices[name].curvatures, results.slices[name].info
+        assert values is not None  # `_slices` has looked
+        low, high = float(values.eigenvalue.min()), float(values.eigenvalue.max())
+        p_value = found.add("p value, measured and weighted curvatures", info["weighted_p_value"])
+        mean = found.add("mean curvature of random directions", float(values.measured.mean()))
+        trace = found.add("mean eigenvalue", float(values.eigenvalue.mean()))
+        error = found.add("standard error", float(values.measured.std(ddof=1) / math.sqrt(len(values.measured))))
+        share = found.add("slices with negative curvature", 100 * float(np.mean(values.slice_min < 0)), "%")
+        negative = found.add("negative eigenvalues", 100 * float(np.mean(values.eigenvalue < 0)), "%")
+        found.require(p_value.size >= DOUBT, "measured curvatures are not distributed as the weighted averages")
+        found.require(abs(mean.size - trace.size) <= ERRORS * error.size, "their mean is not the mean eigenvalue")
+        slack = 1e-4 * (high - low)  # rounding of float32 products
+        inside = values.slice_min.min() >= low - slack and values.slice_max.max() <= high + slack
+        found.require(bool(inside), "a slice's curvature lies outside the spectrum: it is no average of it")
+        found.require(not share.size or negative.size > 0, "slices are not convex, the full function is")
+    return found
+
+
+def _slices(results: Results, name: str) -> str:
+    if results.slices[name].curvatures is None:
+        raise MissingError(f"no curvatures of the slices {name}")
+    return name
+
+
+RULES = (
+    Rule(
+        "fig7_convex_looks_convex",
+        "At converged points of each map whose surface is convex on the plane's grid, the median of |lambda_min / "
+        f"lambda_max| must be at most {NEAR_ZERO}, and below the median at the other points where there are such; "
+        f"for DenseNet-121 it must be below 1 % at {100 * LARGE:g} % of the map's points at least.",
+        convex_looks_convex,
+        ("figure-7",),
+    ),
+    Rule(
+        "condition_number",
+        f"At every probed minimizer the condition number of the slice must be at most {UNITS:g} and a rigorous "
+        f"lower bound of the full Hessian's at least {FAR:g} times it.",
+        condition_number,
+        ("condition-numbers",),
+    ),
+    Rule(
+        "projected_curvature",
+        "On a small network, curvatures along random directions must be distributed as averages of all "
+        f"eigenvalues with chi-square weights (two-sample Kolmogorov-Smirnov p at least {DOUBT}), have the mean "
+        f"eigenvalue as their mean within {ERRORS:g} standard errors, and lie inside the spectrum; if a slice is "
+        "not convex there must be a negative eigenvalue.",
+        projected_curvature,
+        ("slice-curvatures",),
+    ),
+)

@@ -1,0 +1,76 @@
+"""Sentences of captions with numbers from the results: points, images, batch sizes, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lossatlas.report.artefacts import Results, Surface
+from lossatlas.report.figures.scale import CAP
+from lossatlas.report.targets import Targets
+from lossatlas.report.variants import BATCHES, VARIANTS
+from lossatlas.report.wording import nats
+
+FILTERS = "Axes are multiples of two random directions, normalized filter by filter."
+CUT_OFF = f"Losses above {10**CAP:g} lie beyond the frame."
+
+
+def listed(numbers: Iterable[float], *, word: str = "or") -> str:
+    """Return distinct numbers in rising order in words; many of them as a range."""
+    found = sorted(set(numbers))
+    if len(found) > 4:
+        return f"{found[0]:,} to {found[-1]:,}"
+    return f" {word} ".join(f"{number:,}" for number in found)
+
+
+def extent(points: Iterable[str], infos: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return how many points were evaluated, and on how many images.
+
+    Args:
+        points: the size of each grid in words.
+        infos: the account of each stage.
+    """
+    sizes = " or ".join(sorted(set(points)))
+    if not sizes:
+        return []
+    counts = {
+        kind: {int(info[f"samples_{kind}"]) for info in infos if info.get(f"samples_{kind}")}
+        for kind in ("train", "test")
+    }
+    images = [f"{listed(counts['train'])} training"] * bool(counts["train"])
+    images += [f"{listed(counts['test'])} test"] * bool(counts["test"])
+    return [f"{sizes} points, each the mean over {' and '.join(images)} images." if images else f"{sizes} points."]
+
+
+def surfaces(shown: Sequence[Surface], *, cap: float, drawn_at: bool = False) -> list[str]:
+    """Return what holds for surfaces about trained weights: axes, colours, points.
+
+    Args:
+        shown: the surfaces.
+        cap: the loss above which all have one colour.
+        drawn_at: whether they are also cut off at that height.
+    """
+    drawn = [item for item in shown if item.plane]
+    beyond = "are drawn at that height" if drawn_at else "have one colour"
+    sizes = [f"{len(item.plane.x)} × {len(item.plane.y)}" for item in drawn if item.plane]
+    infos = [{key: item.info.get(key) for key in ("samples_train",)} for item in drawn]
+    colours = f"One colour scale for every surface of this report; losses above {nats(cap)} {beyond}."
+    return [FILTERS, colours, *extent(sizes, infos)]
+
+
+def training(runs: Sequence[str], results: Results, targets: Targets) -> list[str]:
+    """Return epochs and batch sizes of runs beside those of Li et al."""
+    done = [results.runs[run] for run in runs if run in results.runs]
+    settings = [run.train for run in done if run.train.get("epochs") and run.train.get("batch_size")]
+    if not settings:
+        return []
+    protocol = targets.content["li2018"]["protocol"]
+    variants = [VARIANTS[run.name] for run in done if run.name in VARIANTS]
+    compared = len({(item.network, item.large) for item in variants}) > 1
+    papers = {BATCHES[item.network][item.large] for item in variants} if compared else {int(protocol["batch_size"])}
+    ours = listed({int(item["batch_size"]) for item in settings}, word="and")
+    epochs = listed({int(item["epochs"]) for item in settings}, word="and")
+    return [
+        f"Trained for {epochs} epochs with batches of {ours} images; "
+        f"in the paper {protocol['epochs']} epochs and {listed(papers, word='and')} images."
+    ]

@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+from synthetic_claims import make_results
+
+from lossatlas.report.artefacts import Results
+
+
+@pytest.fixture(scope="module")
+def all_hold() -> Results:
+    return make_results()

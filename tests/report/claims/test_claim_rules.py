@@ -1,0 +1,340 @@
+"""Each condition of each rule, on results that break it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic_claims import (
+    DROP,
+    EPOCHS,
+    make_line,
+    make_map,
+    make_path,
+    make_probe,
+    make_profile,
+    make_slices,
+    make_weights,
+    saddle,
+    with_cut,
+    with_history,
+    with_run,
+    with_sharpness,
+    without,
+)
+
+from lossatlas.report.artefacts import Descent, Results
+from lossatlas.report.claims import RULES
+from lossatlas.report.claims.rule import judge
+from lossatlas.report.targets import Targets
+
+Change = Callable[[Results], Results]
+
+
+def line(name: str, *sharp: float) -> Change:
+    return lambda r: replace(r, lines={**r.lines, name: replace(r.lines[name], line=make_line(*sharp))})
+
+
+def sharp(run: str, **numbers: Any) -> Change:
+    return lambda r: with_sharpness(r, run, **numbers)
+
+
+def run(name: str, **changes: Any) -> Change:
+    return lambda r: with_run(r, name, **changes)
+
+
+def cuts(cut: str, radius: dict[str, float]) -> Change:
+    def change(results: Results) -> Results:
+        for name, value in radius.items():
+            results = with_cut(results, name, cut, make_profile(value, rows=1))
+        return results
+
+    return change
+
+
+def norm(name: str, values: Any) -> Change:
+    return lambda r: with_history(r, name, weight_norm=np.asarray(values, dtype=float))
+
+
+def step_norm(name: str, scale: float) -> Change:
+    def change(results: Results) -> Results:
+        history = results.runs[name].history
+        start = history.weight_norm[0]
+        return with_history(results, name, step_weight_norm=start + scale * (history.step_weight_norm - start))
+
+    return change
+
+
+def weights(name: str, scale: float) -> Change:
+    return lambda r: replace(r, runs={**r.runs, name: replace(r.runs[name], weights=make_weights(scale))})
+
+
+def final_norm(name: str, value: float) -> Change:
+    def change(results: Results) -> Results:
+        values = results.runs[name].history.weight_norm.copy()
+        values[-1] = value
+        return with_history(results, name, weight_norm=values)
+
+    return change
+
+
+def mapped(name: str, ratio: float, **options: Any) -> Change:
+    def change(results: Results) -> Results:
+        found, plane = make_map(ratio, **options)
+        hessians = {**results.hessians, name: replace(results.hessians[name], map=found)}
+        return replace(
+            results, hessians=hessians, planes={**results.planes, name: replace(results.planes[name], plane=plane)}
+        )
+
+    return change
+
+
+def path(name: str, captured: tuple[float, float] = (0.5, 0.2), **arrays: Any) -> Change:
+    found = replace(make_path(captured), **arrays)
+    return lambda r: replace(
+        r, trajectories={**r.trajectories, name: Descent(name, {"status": "finished"}, found, None)}
+    )
+
+
+def probed(name: str, part: str, **values: Any) -> Change:
+    record = make_probe(name)
+    return lambda r: replace(r, probes={**r.probes, name: {**record, part: {**record[part], **values}}})
+
+
+def sliced(*, info: dict[str, Any] | None = None, **arrays: Any) -> Change:
+    def change(results: Results) -> Results:
+        old = results.slices["small"]
+        found = replace(old, info={**old.info, **(info or {})}, curvatures=replace(make_slices(), **arrays))
+        return replace(results, slices={"small": found})
+
+    return change
+
+
+def rescaled(kind: str, value: float | None) -> Change:
+    def change(results: Results) -> Results:
+        old = results.invariances["vgg9"]
+        values = {**old.info[f"{kind}_difference"], "filters x 100": value}
+        return replace(results, invariances={"vgg9": replace(old, info={**old.info, f"{kind}_difference": values})})
+
+    return change
+
+
+GRADIENTS = [{"x": 0.75, "y": 0.0, "loss": 5.0, "mean_cosine": 0.6, "std_cosine": 0.1, "mean_norm": 1.0}]
+ZIGZAG = 20 + np.arange(EPOCHS + 1) * 0.5 + np.where(np.arange(EPOCHS + 1) % 2, 1.0, 0.0)
+LATE_FALL = np.concatenate([np.full(EPOCHS // 2, 20.0), np.linspace(20, 4, EPOCHS + 1 - EPOCHS // 2)])
+EVEN_FALL = np.concatenate([np.linspace(20, 10, 11), np.linspace(10, 4, EPOCHS - 10)])
+ALONG, ACROSS = np.full(EPOCHS + 1, 0.2), np.full(EPOCHS + 1, 0.95)
+STRAIGHT = 10.0 - 0.25 * np.arange(EPOCHS + 1)
+
+BROKEN: list[tuple[str, Change, str]] = [
+    ("fig2_sharpness_flips", line("vgg9_nowd_interpolation", 20.0, 2.0), "width, small batch, no weight decay is not"),
+    ("fig2_sharpness_flips", line("vgg9_interpolation", 2.0, 20.0), "width, large batch, weight decay is not above"),
+    ("fig2_sharpness_flips", line("vgg9_interpolation", 0.0, 0.0), "width, large batch, weight decay is not above"),
+    ("fig2_weight_norm", norm("vgg9_nowd", ZIGZAG), "the norm of vgg9_nowd does not grow steadily"),
+    ("fig2_weight_norm", norm("vgg9_large_nowd", 20 - np.arange(EPOCHS + 1) / 9), "vgg9_large_nowd does not grow"),
+    (
+        "fig2_weight_norm",
+        norm("vgg9", LATE_FALL),
+        "the norm of vgg9 does not fall fast; the norm of vgg9 does not settle",
+    ),
+    ("fig2_weight_norm", norm("vgg9_large", EVEN_FALL), "the norm of vgg9_large does not settle"),
+    ("fig2_weight_norm", norm("vgg9", 20 + np.arange(EPOCHS + 1.0)), "the norm of vgg9 does not fall fast"),
+    ("fig2_weight_histogram", weights("vgg9_nowd", 0.05), "vgg9_nowd: median absolute weight is not above"),
+    ("fig2_weight_histogram", weights("vgg9", 0.5), "vgg9_large: median absolute weight is not above"),
+    ("fig2_weight_histogram", final_norm("vgg9", 99.0), "vgg9_large: norm is not above"),
+    (
+        "fig3_filter_norm_ranks",
+        sharp("vgg9", level_radius=0.01),
+        "the order by sharpness is not that of the test errors",
+    ),
+    ("fig5_depth_chaos", sharp("resnet110", convex_share=0.3), "resnet110 keeps less than half"),
+    ("fig5_depth_chaos", sharp("resnet20_noshort", convex_share=0.35), "resnet20_noshort keeps less than half"),
+    ("fig5_depth_chaos", sharp("resnet110_noshort", convex_share=0.5), "resnet110_noshort keeps more than half"),
+    (
+        "fig5_depth_chaos",
+        sharp("resnet56_noshort", convex_share=0.75),
+        "resnet20_noshort: convex share of the plane is not",
+    ),
+    ("fig5_contour_width", sharp("resnet110", level_width=0.3), "the widths differ by more than a quarter"),
+    ("fig5_contour_width", sharp("resnet110", level_width=0.6), "the widths differ by more than a quarter"),
+    ("fig6_width_flattens", sharp("wrn56_8", level_radius=0.01), "with shortcuts: the radius does not grow"),
+    ("fig6_width_flattens", sharp("wrn56_8_noshort", convex_share=0.01), "without: the convex share does not grow"),
+    ("fig7_convex_looks_convex", mapped("resnet56", 0.2), "resnet56: the ratio is not near 0"),
+    ("fig7_convex_looks_convex", mapped("densenet121", 0.02), "densenet121: the ratio is below 1 % in less than half"),
+    ("sec7_pca_two_dims", path("vgg9_large", (0.2, 0.1)), "vgg9_large: less than 40 %"),
+    ("sec7_pca_two_dims", path("vgg9_adam", (0.9, 0.05)), "vgg9_adam: more than 90 %"),
+    ("sec7_random_dirs_fail", path("vgg9_random", (0.02, 0.01)), "two random directions capture more than 1 %"),
+    ("sec7_random_dirs_fail", probed("vgg9", "random_cosine", mean=2 / (np.pi * 1000)), "is not the expected one"),
+    (
+        "a2_layer_norm_fails",
+        cuts("filter", {"vgg9": 0.05}),
+        "filter normalization ranks against the test error: vgg9 and",
+    ),
+    ("a4_repeatable", lambda r: with_cut(r, "vgg9", "filter", make_profile(0.3, noise=0.5)), "more than a tenth"),
+    (
+        "init_below_2_5",
+        probed("resnet56", "initialization", li={"train_mode": [3.0]}),
+        "resnet56 starts above 2.5 (li)",
+    ),
+    (
+        "init_below_2_5",
+        probed("resnet20", "initialization", glorot={"train_mode": [None]}),
+        "resnet20 starts above 2.5",
+    ),
+    ("init_below_2_5", sharp("resnet110", nonconvex_level=2.4), "resnet110 loses convexity below 2.5"),
+    ("init_below_2_5", sharp("resnet56_noshort", nonconvex_level=2.6), "resnet56_noshort stays convex beyond 2.5"),
+    (
+        "small_batch_generalizes",
+        run("vgg9_adam", error=0.2),
+        "vgg9_adam_large: test error is not above that of vgg9_adam",
+    ),
+    ("norm_per_iteration", step_norm("vgg9_nowd", 2.0), "no weight decay: the norms do not change at the same rate"),
+    ("norm_per_iteration", step_norm("vgg9_large", -1.0), "weight decay: the norms do not change at the same rate"),
+    ("path_turns", path("vgg9", alignment=ALONG), "early steps do not run across"),
+    ("path_turns", path("vgg9", alignment=ACROSS), "late steps do not run along"),
+    ("path_turns", path("vgg9", path_x=STRAIGHT, path_y=STRAIGHT), "no kink"),
+    ("scale_invariance", rescaled("function", 0.5), "the function changes"),
+    ("scale_invariance", rescaled("filter", None), "the filter-normalized line changes"),
+    ("scale_invariance", rescaled("none", 0.01), "the line without normalization does not change"),
+    ("depth_transition", sharp("resnet20_noshort", convex_share=0.3), "resnet20_noshort is chaotic already"),
+    ("depth_transition", sharp("resnet56_noshort", convex_share=0.5), "resnet56_noshort is not chaotic yet"),
+    ("depth_transition", sharp("resnet110_noshort", nonconvex_level=2.2), "resnet56_noshort: lowest loss without"),
+    ("depth_transition", sharp("resnet110_noshort", nonconvex_level=0.5), "does not come nearer"),
+    ("shattered_gradients", probed("resnet56_noshort", "gradients", far=GRADIENTS), "resnet56_noshort: gradients are"),
+    ("condition_number", probed("vgg9", "condition", slice=20.0), "vgg9: the slice's is not a few units"),
+    ("condition_number", probed("vgg9", "condition", full_lower_bound=15.0), "vgg9: the full one is not shown"),
+    ("noshort156_untrainable", run("resnet158_noshort_lr001", error=0.5, train_error=0.5), "lr001 trains"),
+    ("noshort156_untrainable", run("resnet158", error=0.9, train_error=0.9), "the control, does not train either"),
+    ("projected_curvature", sliced(info={"weighted_p_value": 1e-4}), "not distributed as the weighted averages"),
+    ("projected_curvature", sliced(measured=np.linspace(3, 4, 201)), "their mean is not the mean eigenvalue"),
+    ("projected_curvature", sliced(slice_max=np.full(201, 9.5)), "outside the spectrum"),
+    ("projected_curvature", sliced(eigenvalue=np.linspace(0, 8, 101)), "slices are not convex, the full function is"),
+]
+
+
+@pytest.mark.parametrize(("claim", "change", "words"), BROKEN)
+def test_a_rule_fails_when_one_of_its_conditions_does(
+    all_hold: Results, targets: Targets, claim: str, change: Change, words: str
+) -> None:
+    found = judge(RULES[claim], change(all_hold), targets)
+    assert found.verdict == "does not hold"
+    assert words in found.detail
+
+
+def test_every_rule_is_broken_once() -> None:
+    assert {claim for claim, _, _ in BROKEN} == set(RULES)
+
+
+MISSING: list[tuple[str, Change, str]] = [
+    (
+        "fig2_sharpness_flips",
+        lambda r: without(r, "lines", "vgg9_interpolation"),
+        "no interpolation vgg9_interpolation",
+    ),
+    ("fig2_weight_norm", run("vgg9", error=0.1, status="diverged"), "run vgg9 diverged"),
+    (
+        "fig3_filter_norm_ranks",
+        lambda r: replace(r, sharpness={}),
+        "no level radius of vgg9; no level radius of vgg9_nowd",
+    ),
+    ("fig3_filter_norm_ranks", run("vgg9", error=0.9, loss=2.2), "run vgg9 has not learnt: its training loss is 2.2"),
+    ("fig5_contour_width", sharp("resnet20", level_width=None), "none where the loss at the centre is above 0.1"),
+    ("fig6_width_flattens", lambda r: without(r, "runs", "wrn56_8"), "run wrn56_8 is not there"),
+    ("fig7_convex_looks_convex", lambda r: without(r, "hessians", "densenet121"), "no Hessian map of densenet121"),
+    ("fig7_convex_looks_convex", lambda r: without(r, "planes", "resnet56"), "no plane resnet56"),
+    ("sec7_pca_two_dims", lambda r: without(r, "trajectories", "vgg9"), "no trajectory vgg9"),
+    ("a2_layer_norm_fails", lambda r: without(r, "profiles", "vgg9_large"), "no profile filter of vgg9_large"),
+    ("a4_repeatable", lambda r: with_cut(r, "vgg9", "filter", make_profile(0.3, rows=5)), "there are 5"),
+    ("norm_per_iteration", lambda r: without(r, "runs", "vgg9_large"), "run vgg9_large is not there"),
+    ("path_turns", path("vgg9", drops=()), "a drop of the learning rate"),
+    ("scale_invariance", lambda r: replace(r, invariances={}), "no rescaled network"),
+    ("shattered_gradients", sharp("resnet56_noshort", nonconvex_level=6.0), "in its chaotic region"),
+    ("condition_number", lambda r: replace(r, probes={}), "no condition number"),
+    ("noshort156_untrainable", lambda r: without(r, "runs", "resnet158"), "run resnet158 is not there"),
+    ("projected_curvature", lambda r: replace(r, slices={}), "no slices"),
+]
+
+
+@pytest.mark.parametrize(("claim", "change", "words"), MISSING)
+def test_what_a_rule_lacks_is_named(
+    all_hold: Results, targets: Targets, claim: str, change: Change, words: str
+) -> None:
+    found = judge(RULES[claim], change(all_hold), targets)
+    assert found.verdict == "not run"
+    assert words in found.detail
+
+
+def test_the_norm_must_settle_before_the_first_drop(all_hold: Results, targets: Targets) -> None:
+    history = all_hold.runs["vgg9"].history
+    falling = 20 - 16 * (1 - np.exp(-history.step / 400))
+    slow = with_history(all_hold, "vgg9", step_weight_norm=falling)
+    large = with_history(slow, "vgg9_large", step_weight_norm=falling[: 2 * EPOCHS])
+    found = judge(RULES["norm_per_iteration"], large, targets)
+    assert found.detail == "with weight decay the norm has not settled when the learning rate drops"
+    steps = {number.label: number.value for number in found.numbers}
+    assert steps["steps of both before the first drop, weight decay"] == 2 * DROP
+
+
+def test_ratios_are_compared_where_the_surface_looks_convex_and_where_not(all_hold: Results, targets: Targets) -> None:
+    found = judge(RULES["fig7_convex_looks_convex"], all_hold, targets)
+    numbers = {number.label: number.value for number in found.numbers}
+    assert numbers["resnet56_noshort: points that do not"] == 5  # the column x = 0
+    assert numbers["resnet56_noshort: median ratio where it looks convex"] == pytest.approx(0.03)
+    assert numbers["resnet56_noshort: median ratio elsewhere"] == pytest.approx(0.8)
+    assert numbers["densenet121: points with a ratio below 1 %"] == 100
+    blind = mapped("resnet56_noshort", 0.9, loss=saddle)(all_hold)
+    assert "not larger where it does not look convex" in judge(RULES["fig7_convex_looks_convex"], blind, targets).detail
+
+
+def test_points_that_did_not_converge_do_not_count(all_hold: Results, targets: Targets) -> None:
+    item = all_hold.hessians["densenet121"]
+    assert item.map is not None
+    low = item.map.lambda_min.copy()
+    low[:3] = -10.0  # a ratio of 1 in three of five columns
+    wrong = replace(item, map=replace(item.map, lambda_min=low))
+    rule, hessians = RULES["fig7_convex_looks_convex"], {**all_hold.hessians, "densenet121": wrong}
+    assert judge(rule, replace(all_hold, hessians=hessians), targets).verdict == "does not hold"
+    converged = np.ones((5, 5), dtype=bool)
+    converged[:3] = False
+    hessians["densenet121"] = replace(wrong, map=replace(wrong.map, converged=converged))  # type: ignore[type-var]
+    assert judge(rule, replace(all_hold, hessians=hessians), targets).verdict == "holds"
+
+
+def test_a_diverged_network_does_not_train(all_hold: Results, targets: Targets) -> None:
+    done = all_hold.runs["resnet158_noshort"]
+    final = dict.fromkeys(done.info["final"])
+    wild = replace(done, info={**done.info, "status": "diverged", "final": final})
+    found = judge(RULES["noshort156_untrainable"], replace(all_hold, runs={**all_hold.runs, done.name: wild}), targets)
+    assert (found.verdict, found.detail) == ("holds", "resnet158_noshort diverged")
+
+
+def test_a_level_beyond_the_range_counts_as_above(all_hold: Results, targets: Targets) -> None:
+    found = judge(RULES["init_below_2_5"], all_hold, targets)
+    level = next(n for n in found.numbers if n.label == "resnet20: lowest loss without convexity")
+    assert (level.value, found.verdict) == (None, "holds")
+    unknown = with_sharpness(all_hold, "resnet20", beyond=[])
+    assert judge(RULES["init_below_2_5"], unknown, targets).detail == "no nonconvex level of resnet20"
+
+
+@pytest.mark.parametrize(
+    ("cut", "words"), [("layer", "layer normalization ranks no"), ("none_enlarged", "no normalization")]
+)
+def test_the_other_normalizations_must_fail_somewhere(
+    all_hold: Results, targets: Targets, cut: str, words: str
+) -> None:
+    right = {name: 0.5 - 3 * run.info["final"]["test_error"] for name, run in all_hold.runs.items() if "vgg9" in name}
+    found = judge(RULES["a2_layer_norm_fails"], cuts(cut, right)(all_hold), targets)
+    assert found.verdict == "does not hold"
+    assert words in found.detail
+
+
+def test_without_the_adam_runs_the_others_decide(all_hold: Results, targets: Targets) -> None:
+    some = without(all_hold, "runs", *(name for name in all_hold.runs if "adam" in name))
+    found = judge(RULES["a2_layer_norm_fails"], some, targets)
+    assert found.verdict == "holds"
+    assert "left out: run vgg9_adam is not there" in found.detail
+    found = judge(RULES["small_batch_generalizes"], some, targets)
+    assert "not compared: vgg9_adam and vgg9_adam_large" in found.detail
