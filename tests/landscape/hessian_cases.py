@@ -31,7 +31,8 @@ def names_of(model, weights):
 def mean_loss(model, data, names):
     """The loss as a function of one flat vector, and the vector at the model's weights."""
     net = copy.deepcopy(model).eval()
-    start = {name: tensor.detach() for name, tensor in net.state_dict().items()}
+    # each shared tensor under its first name only
+    start = {name: tensor.detach() for name, tensor in [*net.named_parameters(), *net.named_buffers()]}
 
     def loss(flat):
         parts = flat.split([start[name].numel() for name in names])

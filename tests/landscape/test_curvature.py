@@ -47,6 +47,7 @@ def test_products_and_gradient_are_those_of_the_dense_hessian(name, weights):
     torch.testing.assert_close(operator.gradient(), dense_gradient(model, data(), weights), **EXACT)
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True")  # that network's own
 @pytest.mark.parametrize("kind", [Odd, View, Overwriting, TiedWeights, Untraceable])
 @pytest.mark.parametrize("batch_size", [3, 7])
 def test_unusual_networks(kind, batch_size):

@@ -103,7 +103,7 @@ def test_a_map_over_all_weights_differs():
     assert every.lambda_min < some.lambda_min
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -116,12 +116,12 @@ def test_a_map_goes_on_where_it_was_with_the_same_bytes(tmp_path, monkeypatch):
     def stops(*args, **kwargs):
         calls.append(1)
         if len(calls) == 4:
-            raise Stopped
+            raise StoppedError
         return original(*args, **kwargs)
 
     monkeypatch.setattr(hessian, "extremes", stops)
     monkeypatch.setattr("lossatlas.landscape.points.FLUSH_SECONDS", 0)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         hessian_map(model, data, **options, journal=journal)
     assert len(journal.read_text().splitlines()) == 4
     hessian_map(model, data, **options, journal=journal).save(tmp_path / "resumed.h5")

@@ -198,11 +198,12 @@ def make_results(**changes: Any) -> Results:
     lines = {"vgg9_nowd_interpolation": make_line(2.0, 20.0), "vgg9_interpolation": make_line(20.0, 2.0)}
     paths = {run: make_path((0.5, 0.2)) for run in EIGHT}
     paths["vgg9_random"] = make_path((1e-4, 1e-4), axes="random")
+    manifest = {"train": 2048, "test": 512, "classes": list("0123456789"), "shape": [3, 32, 32], "sha256": "1" * 64}
     found = Results(
         preset="made-up",
         title="Synthetic",
         regime="shortened",
-        data={"cifar10": {"train": 2048, "test": 512, "classes": list("0123456789")}},
+        data={"cifar10": manifest},
         planned_runs={run: {"data": "cifar10", "title": run} for run in runs},
         planned_planes={name: name for name in maps},
         planned_lines={name: "vgg9" for name in lines},

@@ -187,7 +187,8 @@ def study_sharpness(runs: dict[str, Run]) -> dict[str, Any]:
         }
     measures = ("curvature", "doubling_radius", "level_radius", "convex_share", "nonconvex_level", "level_width")
     found = {"spearman": 0.81, "runs": len(runs), "p_value": 0.002}
-    return {"runs": measured, "correlation": dict.fromkeys(measures, found)}
+    about = {"curvature": {"title": "curvature", "unit": "nats", "larger": "sharper"}}
+    return {"runs": measured, "correlation": dict.fromkeys(measures, found), "measures": about}
 
 
 def study_results() -> Results:

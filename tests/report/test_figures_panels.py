@@ -59,7 +59,7 @@ def test_a_map_that_is_not_square_is_not_transposed() -> None:
     assert corners[0, 1, 0] > corners[0, 0, 0]  # x runs along the second index
     lowest = np.unravel_index(drawn.argmin(), drawn.shape)
     centres = (corners[:-1, :-1] + corners[1:, 1:]) / 2
-    assert centres[lowest] == pytest.approx((0.0, 0.0))
+    assert np.asarray(centres[lowest]) == pytest.approx(np.zeros(2))
 
 
 def test_points_that_did_not_converge_are_hatched_and_missing_ones_grey() -> None:

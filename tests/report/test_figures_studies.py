@@ -39,7 +39,8 @@ def test_further_figures_hold_what_is_left(drawn: dict[str, Drawing]) -> None:
     left = words(drawn["further-convergence"])
     assert "VGG-16" in left
     assert "mine:\nnot run" in left
-    for shown in ("VGG-9", "ResNet-56", "ResNet-158"):
+    assert "Adam, batch 168, decay 0.0005:" in left
+    for shown in ("VGG-9", "ResNet-20", "ResNet-158"):
         assert shown not in left
     assert "ResNet-56-noshort, low rate" in words(drawn["further-surfaces"])
 
@@ -104,7 +105,7 @@ def test_planes_of_figure_17_are_different_ones(made_up: Results, drawn: dict[st
 def test_a_skipped_cell_says_why(made_up: Results) -> None:
     info = {"run": "resnet56", "reason": "too large"}
     skipped = replace(made_up.hessians["resnet56"], info=info, map=None)
-    again = gallery(replace(made_up, hessians={"resnet56": skipped}), load_targets())
+    again = gallery(replace(made_up, hessians={"resnet56": skipped}), load_targets(), "figure-7")
     assert "skipped:\ntoo large" in words(again["figure-7"])
 
 
@@ -120,7 +121,29 @@ def test_synthetic_results_have_every_kind_of_cell(made_up: Results) -> None:
     assert not set(ABSENT) & set(made_up.runs)
 
 
-@pytest.mark.parametrize("name", ["figure-2", "figure-7", "figure-8", "scale-invariance", "sharpness"])
+def test_repeats_of_a_run_are_told_apart(made_up: Results) -> None:
+    plans = {name: {"data": "digits", "title": "VGG-9"} for name in ("vgg9_seed1", "vgg9_seed2", "vgg16")}
+    results = replace(made_up, planned_runs=plans)
+    drawing = gallery(results, load_targets(), "further-convergence")["further-convergence"]
+    assert "VGG-9, vgg9_seed1:\nnot run" in words(drawing)
+    assert "VGG-9, vgg9_seed2:\nnot run" in words(drawing)
+    legends = [legend for axes in drawing.figure.axes if (legend := axes.get_legend())]
+    assert [legend.get_title().get_text() for legend in legends] == ["VGG-9, digits", "digits"]
+
+
+@pytest.mark.parametrize("name", ["figure-7", "figure-8", "scale-invariance"])
 def test_one_figure_has_one_sequence_of_bytes(made_up: Results, drawn: dict[str, Drawing], name: str) -> None:
-    again = next(item for item in gallery(made_up, load_targets()).values() if item.id == name)
-    assert png(drawn[name].figure) == png(again.figure)
+    again = gallery(made_up, load_targets(), name)
+    assert png(drawn[name].figure) == png(again[name].figure)
+
+
+def test_an_unknown_figure_is_an_error(made_up: Results) -> None:
+    with pytest.raises(ValueError, match=r"figure-20: no such figure; known: figure-1, "):
+        gallery(made_up, load_targets(), "figure-20")
+
+
+def test_sharpness_says_which_way_is_sharper(drawn: dict[str, Drawing]) -> None:
+    curvature = headed(drawn["sharpness"], "curvature at the centre")[0]
+    assert curvature.get_xlabel() == "nats per squared multiple of the direction (sharper →)"
+    assert below(curvature) == "ρ = +0.81, 33 runs, p = 0.002"
+    assert len(curvature.lines) == 33

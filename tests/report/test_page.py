@@ -110,7 +110,7 @@ def test_claims_are_grouped_by_verdict_with_their_numbers(results: Results, targ
     assert "a <radius> 0.25 ± 0.01 of the direction (3 seeds)" in words
     assert "too wide." in words
     assert "First & foremost" in words
-    assert "Shown in Figure 5 , Figure 99 ." in words
+    assert "Shown in Figure 5 , Figure 99." in words
     assert {"#figure-5", "#table-2"} <= set(reader.links)
     assert "#figure-99" not in reader.links
     ids = [name for name in reader.ids if name.startswith("claim")]

@@ -9,6 +9,8 @@ from synthetic_claims import CONTROL, DEEP, make_probe, make_results, make_run, 
 
 from lossatlas.report.addresses import minimizer_address
 from lossatlas.report.artefacts import Results
+from lossatlas.report.claims import RULES
+from lossatlas.report.figures.words import FIGURES
 from lossatlas.report.tables import all_tables
 from lossatlas.report.tables_geometry import (
     condition_table,
@@ -155,9 +157,17 @@ def test_rescalings_and_slices(full: Results) -> None:
 def test_tables_of_unplanned_studies_are_left_out(full: Results, results: Results, targets: Targets) -> None:
     names = [table.id for table in all_tables(full, targets)]
     assert names[:3] == ["table-1", "table-2", "vgg9-errors"]
-    assert {"sharpness-numbers", "initialization", "trainability", "condition-numbers"} <= set(names)
+    assert {"sharpness-numbers", "initialization", "deepest-networks", "condition-numbers"} <= set(names)
     assert len(set(names)) == len(names)
     small = [table.id for table in all_tables(results, targets)]
     assert small == ["table-1", "table-2", "vgg9-errors", "test-errors", "all-runs"]
     for table in all_tables(with_sharpness(full, "vgg9", curvature=None), targets):
         assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_what_shows_a_claim_is_a_figure_or_a_table_and_no_two_share_an_id(full: Results, targets: Targets) -> None:
+    sharp = {**full.sharpness, "correlation": {"curvature": {"spearman": 0.9, "runs": 4, "p_value": 0.05}}}
+    tables = [table.id for table in all_tables(replace(full, sharpness=sharp), targets)]
+    assert "sharpness-correlation" in tables
+    assert not set(tables) & {*FIGURES, "claims", "checks", "data", "figures", "tables", "reading"}
+    assert {place for rule in RULES.values() for place in rule.shown} <= {*tables, *FIGURES}

@@ -80,4 +80,4 @@ def trainability_table(results: Results) -> Table:
         "learning rates that fall by tens, and with shortcuts as control. A network that does not train is a "
         "result here."
     )
-    return Table("trainability", "Trainability of the deepest networks", text, columns, tuple(rows))
+    return Table("deepest-networks", "Trainability of the deepest networks", text, columns, tuple(rows))

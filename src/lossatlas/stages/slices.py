@@ -75,9 +75,14 @@ def _summary(found: SliceCurvatures) -> dict[str, Any]:
 
 
 def compute(job: Job) -> None:
-    """Write `slices.h5` and `slices.json`; on the CPU in float64, whatever the device."""
+    """Write `slices.h5` and `slices.json`; on the CPU in float64, whatever the device.
+
+    The curvatures are those at the end of training. At the start, where more of the spectrum is negative, the numbers
+    alone are kept: there slices are not convex, and the claim that the whole is then not convex either can fail.
+    """
     network = _network(job)
-    weights = descend(network.loss, network.initial(seed=job.settings["seed"]), steps=job.settings["steps"])
+    start = network.initial(seed=job.settings["seed"])
+    weights = descend(network.loss, start, steps=job.settings["steps"])
     found = _curvatures(job, network, weights)
     found.save(job.out / "slices.h5")
     about = {
@@ -89,5 +94,6 @@ def compute(job: Job) -> None:
         "train_loss": float(network.loss(weights)),
         "gradient_norm": float(torch.linalg.vector_norm(grad(network.loss)(weights))),
         **_summary(found),
+        "start": {"train_loss": float(network.loss(start)), **_summary(_curvatures(job, network, start))},
     }
     write_json(job.out / "slices.json", about)

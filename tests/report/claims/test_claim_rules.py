@@ -92,6 +92,16 @@ def mapped(name: str, ratio: float, **options: Any) -> Change:
     return change
 
 
+def turned(results: Results, name: str) -> Results:
+    """Give the map and the plane of one network different directions."""
+    map_, plane = results.hessians[name], results.planes[name]
+    assert map_.map is not None
+    assert plane.plane is not None
+    first = replace(map_, map=replace(map_.map, provenance={"directions": [{"seed": 0}]}))
+    second = replace(plane, plane=replace(plane.plane, provenance={"directions": [{"seed": 1}]}))
+    return replace(results, hessians={**results.hessians, name: first}, planes={**results.planes, name: second})
+
+
 def path(name: str, captured: tuple[float, float] = (0.5, 0.2), **arrays: Any) -> Change:
     found = replace(make_path(captured), **arrays)
     return lambda r: replace(
@@ -245,6 +255,7 @@ MISSING: list[tuple[str, Change, str]] = [
     ("fig6_width_flattens", lambda r: without(r, "runs", "wrn56_8"), "run wrn56_8 is not there"),
     ("fig7_convex_looks_convex", lambda r: without(r, "hessians", "densenet121"), "no Hessian map of densenet121"),
     ("fig7_convex_looks_convex", lambda r: without(r, "planes", "resnet56"), "no plane resnet56"),
+    ("fig7_convex_looks_convex", lambda r: turned(r, "resnet56"), "resnet56 along the same directions"),
     ("sec7_pca_two_dims", lambda r: without(r, "trajectories", "vgg9"), "no trajectory vgg9"),
     ("a2_layer_norm_fails", lambda r: without(r, "profiles", "vgg9_large"), "no profile filter of vgg9_large"),
     ("a4_repeatable", lambda r: with_cut(r, "vgg9", "filter", make_profile(0.3, rows=5)), "there are 5"),

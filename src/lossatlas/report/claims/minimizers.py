@@ -158,8 +158,8 @@ RULES = (
     Rule(
         "fig2_sharpness_flips",
         "Along the interpolation of VGG-9, a minimizer's width is the distance on the outer side of its end at "
-        f"which the training loss has risen by {RISE} above that end's. Without weight decay the small batch's "
-        "width must be the larger, with it the smaller.",
+        f"which the training loss has risen by {RISE} above that end's or is no longer finite. Without weight "
+        "decay the small batch's width must be the larger, with it the smaller.",
         sharpness_flips,
         ("figure-2",),
     ),
@@ -169,7 +169,7 @@ RULES = (
         f"filter-normalized directions has risen by {RISE}. Its rank correlation with test error must be at least "
         f"{RANKED}.",
         filter_norm_ranks,
-        ("figure-3", "sharpness-numbers"),
+        ("figure-3", "sharpness", "sharpness-numbers"),
     ),
     Rule(
         "a2_layer_norm_fails",

@@ -36,6 +36,9 @@ def _nearest(axis: Floats, coordinates: Floats) -> tuple[Integers, Mask]:
 def _ratios(results: Results, name: str) -> tuple[Floats, Floats, Floats]:
     """Return |lambda_min / lambda_max| where the plane of that name looks convex, where it does not, and everywhere."""
     found, surface = _map(results, name), plane(results, name)
+    first, second = (item.provenance.get("directions") for item in (found, surface))
+    if first and second and first != second:
+        raise MissingError(f"a Hessian map and a plane of {name} along the same directions")
     convex, known = convex_points(surface)
     i, near_x = _nearest(surface.x, found.x)
     j, near_y = _nearest(surface.y, found.y)
@@ -146,6 +149,6 @@ RULES = (
         f"eigenvalue as their mean within {ERRORS:g} standard errors, and lie inside the spectrum; if a slice is "
         "not convex there must be a negative eigenvalue.",
         projected_curvature,
-        ("slice-curvatures",),
+        ("projected-curvature", "slice-curvatures"),
     ),
 )

@@ -37,6 +37,6 @@ RULES = (
         f"filter-normalized line must change by at most {100 * SAME:g} %, the line along a direction without "
         f"normalization by at least {100 * CHANGED:g} %.",
         scale_invariance,
-        ("rescalings",),
+        ("scale-invariance", "rescalings"),
     ),
 )

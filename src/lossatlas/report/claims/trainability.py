@@ -127,6 +127,6 @@ RULES = (
         f"{GUESSED} of that of guessing (or diverge), while the same depth with shortcuts ends below {TRAINED} of "
         "it.",
         untrainable,
-        ("trainability",),
+        ("trainability", "deepest-networks"),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from lossatlas.report import catalogue
@@ -14,7 +14,7 @@ from lossatlas.report.figures.minimizers import minimizer_figure
 from lossatlas.report.figures.profiles import ProfilePanel, profile_figure
 
 # figure: the cut that it shows, and the minimizers
-PROFILES = {
+EIGHT = {
     "figure-11": (catalogue.FIGURE11_CUT, catalogue.VGG9_EIGHT),
     "figure-12": (catalogue.FIGURE12_CUT, catalogue.VGG9_EIGHT),
     "figure-13": (catalogue.FIGURE13_CUT, catalogue.VGG9_EIGHT),
@@ -60,14 +60,18 @@ def figure3(atlas: Atlas) -> Drawing:
     return atlas.drawing("figure-3", figure, runs=runs, details=[*words, details.CUT_OFF])
 
 
-def figures11_to_14(atlas: Atlas) -> Iterator[Drawing]:
-    """Yield the eight minimizers of VGG-9 with three normalizations, and those of ResNet-56."""
-    for identifier, (cut, rows) in PROFILES.items():
-        panels = [[_panel(atlas, run, cut) for run in row] for row in rows]
-        figure = profile_figure(panels, row_labels=[atlas.decay(row[0]) for row in rows])
-        runs = list(chain(*rows))
-        words = [*_extent(atlas, runs, cut), details.CUT_OFF]
-        yield atlas.drawing(identifier, figure, runs=runs, details=words)
+def eight(atlas: Atlas, *, identifier: str) -> Drawing:
+    """Return the eight minimizers of VGG-9 with one of three normalizations, or those of ResNet-56.
+
+    Args:
+        atlas: the results.
+        identifier: a key of `EIGHT`.
+    """
+    cut, rows = EIGHT[identifier]
+    panels = [[_panel(atlas, run, cut) for run in row] for row in rows]
+    figure = profile_figure(panels, row_labels=[atlas.decay(row[0]) for row in rows])
+    runs = list(chain(*rows))
+    return atlas.drawing(identifier, figure, runs=runs, details=[*_extent(atlas, runs, cut), details.CUT_OFF])
 
 
 def figure16(atlas: Atlas) -> Drawing:
@@ -80,19 +84,19 @@ def figure16(atlas: Atlas) -> Drawing:
     return atlas.drawing("figure-16", profile_figure([panels], every=True), runs=runs, details=words)
 
 
-def further(atlas: Atlas) -> Iterator[Drawing]:
-    """Yield one figure of the planned lines that no numbered figure shows, if there are any."""
+def further(atlas: Atlas) -> Drawing | None:
+    """Return one figure of the planned lines that no numbered figure shows, if there are any."""
     shown = {name for name, *_ in catalogue.FIGURE2.values()}
     left = {name: run for name, run in atlas.results.planned_lines.items() if name not in shown}
     if not left:
-        return
+        return None
     panels = []
     for name, run in left.items():
         cut = atlas.results.lines.get(name)
         title = atlas.title(run) + ("" if name == run else f"\n{name}")
         absent = atlas.absent(run, cut.info if cut else None)
         panels.append(LinePanel(title, atlas.numbers(run), cut.line if cut else None, absent))
-    yield atlas.drawing("further-lines", line_figure(panels), runs=left.values())
+    return atlas.drawing("further-lines", line_figure(panels), runs=left.values())
 
 
 def _settings(atlas: Atlas, run: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lossatlas.report import catalogue
@@ -19,14 +19,6 @@ from lossatlas.report.wording import NOT_RUN
 SCHEMES = {"li": "Li et al.", "glorot": "Glorot", "torch": "PyTorch default", "garipov": "Garipov et al."}
 GROUPS = {"vgg9": "VGG-9", "resnet56": "ResNet-56"}
 OTHERS = "other networks"
-
-
-def studies(atlas: Atlas) -> Iterator[Drawing]:
-    """Yield the figures, each of them always."""
-    yield invariance(atlas)
-    yield curvatures(atlas)
-    yield sharpness(atlas)
-    yield trainability(atlas)
 
 
 def _number(value: Any) -> float:
@@ -90,7 +82,9 @@ def sharpness(atlas: Atlas) -> Drawing:
         points = [
             Point(_number(runs[run].get(name)), _number(runs[run].get("test_error")), _group(run)) for run in ordered
         ]
-        title, unit = catalogue.MEASURES.get(name, (name.replace("_", " "), ""))
+        about = (record.get("measures") or {}).get(name) or {}
+        title, unit = catalogue.MEASURES.get(name, (about.get("title", name), about.get("unit", "")))
+        unit += f" ({about['larger']} →)" if "larger" in about else ""
         measures.append(Measured(title, unit, points, _correlation(found)))
     figure = sharpness_figure(measures, absent=NOT_RUN)
     return atlas.drawing("sharpness", figure, runs=list(runs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from lossatlas.report import catalogue
@@ -85,11 +85,11 @@ def figure17(atlas: Atlas) -> Drawing:
     return atlas.drawing("figure-17", figure, runs=[run], details=_about(atlas, shown))
 
 
-def further(atlas: Atlas) -> Iterator[Drawing]:
-    """Yield one figure of the planned planes that no other shows, if there are any."""
+def further(atlas: Atlas) -> Drawing | None:
+    """Return one figure of the planned planes that no other shows, if there are any."""
     left = further_planes(atlas)
     if not left:
-        return
+        return None
     panels = []
     for name, run in left.items():
         title = atlas.title(run) + ("" if name == run else f"\n{name}")
@@ -97,7 +97,7 @@ def further(atlas: Atlas) -> Iterator[Drawing]:
     rows = [panels[i : i + WIDE] for i in range(0, len(panels), WIDE)]
     figure = contour_figure(rows, scale=atlas.scale, initialization=atlas.initialization)
     shown = [atlas.results.planes[name] for name in left if name in atlas.results.planes]
-    yield atlas.drawing("further-surfaces", figure, runs=left.values(), details=_about(atlas, shown))
+    return atlas.drawing("further-surfaces", figure, runs=left.values(), details=_about(atlas, shown))
 
 
 def further_planes(atlas: Atlas) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from lossatlas.report import catalogue
@@ -13,7 +13,8 @@ from lossatlas.report.figures.curves import convergence_figure
 from lossatlas.report.figures.norms import NormPanel, norm_figure
 from lossatlas.report.figures.paths import PathPanel, path_figure
 from lossatlas.report.figures.scale import LossScale, loss_scale
-from lossatlas.report.variants import OPTIMIZERS, VARIANTS
+from lossatlas.report.networks import network_named
+from lossatlas.report.variants import BATCHES, OPTIMIZERS, VARIANTS
 
 
 def figure8(atlas: Atlas) -> Drawing:
@@ -61,19 +62,29 @@ def figure19(atlas: Atlas) -> Drawing:
     return _curves(atlas, "figure-19", catalogue.FIGURE19)
 
 
-def further(atlas: Atlas) -> Iterator[Drawing]:
-    """Yield one figure of the planned runs whose curves no other figure shows, if there are any."""
+def further(atlas: Atlas) -> Drawing | None:
+    """Return one figure of the planned runs whose curves no other figure shows, if there are any."""
     shown = {*chain(*catalogue.FIGURE19.values()), *chain(*catalogue.FIGURE18.values()), *catalogue.DEPTH158}
+    left = [run for run in atlas.results.planned_runs if run not in shown]
+    if not left:
+        return None
+    titles = {run: atlas.title(run) for run in atlas.results.planned_runs}
+    counts = Counter(titles.values())
+    # repeats with other seeds have their network's title
+    names = {run: title if counts[title] == 1 else f"{title}, {run}" for run, title in titles.items()}
+    for run in VARIANTS.keys() & names:
+        names[run] = f"{atlas.recipe(run)}, {atlas.decay(run).removeprefix('weight ')}"
+    return _curves(atlas, "further-convergence", _grouped(atlas, left), names)
+
+
+def _grouped(atlas: Atlas, runs: Sequence[str]) -> dict[str, list[str]]:
+    """Return runs by data set; several of one network that the paper trains repeatedly in a group of their own."""
     groups: dict[str, list[str]] = {}
-    for run in atlas.results.planned_runs:
-        if run not in shown:
-            groups.setdefault(atlas.results.title_of_data(run), []).append(run)
-    if groups:
-        titles = {run: atlas.title(run) for run in atlas.results.planned_runs}
-        counts = Counter(titles.values())
-        # repeats with other seeds have their network's title
-        names = {run: title if counts[title] == 1 else f"{title}, {run}" for run, title in titles.items()}
-        yield _curves(atlas, "further-convergence", groups, names)
+    for run in runs:
+        network, data = network_named(run), atlas.results.title_of_data(run)
+        repeated = network in BATCHES
+        groups.setdefault(f"{catalogue.TITLES[network]}, {data}" if network and repeated else data, []).append(run)
+    return groups
 
 
 def _curves(

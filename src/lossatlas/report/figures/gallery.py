@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.figures import family_minimizers, family_studies, family_surfaces, family_training
 from lossatlas.report.figures.atlas import Atlas, Drawing
 from lossatlas.report.targets import Targets
 
-__all__ = ["Drawing", "draw_gallery"]
+__all__ = ["ALWAYS", "FURTHER", "Drawing", "draw_gallery"]
+
+# in order: the paper's figures by their numbers, then our own
+ALWAYS: Mapping[str, Callable[[Atlas], Drawing]] = {
+    "figure-1": family_surfaces.figure1,
+    "figure-1-linear": family_surfaces.figure1_linear,
+    "figure-2": family_minimizers.figure2,
+    "figure-3": family_minimizers.figure3,
+    "figure-4": family_surfaces.figure4,
+    "figure-5": family_surfaces.figure5,
+    "figure-6": family_surfaces.figure6,
+    "figure-7": family_surfaces.figure7,
+    "figure-8": family_training.figure8,
+    "figure-9": family_training.figure9,
+    "figure-10": family_training.figure10,
+    **{name: partial(family_minimizers.eight, identifier=name) for name in family_minimizers.EIGHT},
+    "figure-15": family_surfaces.figure15,
+    "figure-16": family_minimizers.figure16,
+    "figure-17": family_surfaces.figure17,
+    "figure-18": family_training.figure18,
+    "figure-19": family_training.figure19,
+    "scale-invariance": family_studies.invariance,
+    "projected-curvature": family_studies.curvatures,
+    "sharpness": family_studies.sharpness,
+    "trainability": family_studies.trainability,
+}
+# what no other figure shows, where there is any
+FURTHER: Mapping[str, Callable[[Atlas], Drawing | None]] = {
+    "further-surfaces": family_surfaces.further,
+    "further-convergence": family_training.further,
+    "further-lines": family_minimizers.further,
+}
 
 
-def draw_gallery(results: Results, targets: Targets) -> Iterator[Drawing]:
-    """Yield every figure: the paper's by their numbers, then further ones; surfaces share one scale."""
+def draw_gallery(results: Results, targets: Targets, *, only: Collection[str] | None = None) -> Iterator[Drawing]:
+    """Yield every figure; surfaces share one scale.
+
+    Args:
+        results: what was computed.
+        targets: the published numbers.
+        only: the figures to draw, all if absent.
+
+    Raises:
+        ValueError: `only` has a name that no figure has.
+    """
+    makers: dict[str, Callable[[Atlas], Drawing | None]] = {**ALWAYS, **FURTHER}
+    if unknown := set(only or ()) - set(makers):
+        raise ValueError(f"only = {', '.join(sorted(unknown))}: no such figure; known: {', '.join(makers)}")
     atlas = Atlas(results, targets)
-    yield family_surfaces.figure1(atlas)
-    yield family_surfaces.figure1_linear(atlas)
-    yield family_minimizers.figure2(atlas)
-    yield family_minimizers.figure3(atlas)
-    yield family_surfaces.figure4(atlas)
-    yield family_surfaces.figure5(atlas)
-    yield family_surfaces.figure6(atlas)
-    yield family_surfaces.figure7(atlas)
-    yield family_training.figure8(atlas)
-    yield family_training.figure9(atlas)
-    yield family_training.figure10(atlas)
-    yield from family_minimizers.figures11_to_14(atlas)
-    yield family_surfaces.figure15(atlas)
-    yield family_minimizers.figure16(atlas)
-    yield family_surfaces.figure17(atlas)
-    yield family_training.figure18(atlas)
-    yield family_training.figure19(atlas)
-    yield from family_studies.studies(atlas)
-    yield from family_surfaces.further(atlas)
-    yield from family_training.further(atlas)
-    yield from family_minimizers.further(atlas)
+    for name, make in makers.items():
+        drawing = make(atlas) if only is None or name in only else None
+        if drawing is not None:
+            yield drawing

@@ -112,6 +112,7 @@ def _equal_units(axes: Axes, plane: Plane) -> None:
         ((plane.y[0] + plane.y[-1]) / 2, axes.set_ylim),
     ):
         limit(middle - half, middle + half)
+    axes.set_facecolor("white")  # not computed, rather than not finite
 
 
 def _draw_path(axes: Axes, x: Floats, y: Floats, drops: Sequence[int]) -> None:
