@@ -43,31 +43,38 @@ def compose(
 ) -> None:
     """Compose the settings into params.yaml (default: preset=default)."""
     from lossatlas.config import write_params
+    from lossatlas.stages.plan import STUDIES
 
     with _one_line_errors():
         params = write_params(_workspace(), overrides or [])
+    studies = sum(len(getattr(params, group)) for group in STUDIES.values())
     print(
         f"params.yaml: preset {params.preset} ({params.title}); "
-        f"{len(params.runs)} runs, {len(params.lines)} lines, {len(params.planes)} planes"
+        f"{len(params.runs)} runs, {studies} studies ({len(params.planes)} planes)"
     )
 
 
 @app.command()
 def stage(
-    kind: Annotated[str, typer.Argument(help="data, train, line, plane, figures, check or report")],
-    name: Annotated[str, typer.Argument(help="the stage's name in params.yaml; `all` for figures, check and report")],
+    kind: Annotated[str, typer.Argument(help="data, train, plane, hessian, ... (see dvc.yaml)")],
+    name: Annotated[
+        str | None, typer.Argument(help="the stage's name in params.yaml; without one every study of the kind")
+    ] = None,
 ) -> None:
-    """Complete one stage and publish its output (what dvc.yaml calls)."""
+    """Complete one stage, or all studies of a kind, and publish the output (what dvc.yaml calls)."""
     # a task computes with one thread, whoever runs it
     os.environ["OMP_NUM_THREADS"] = "1"
     from lossatlas.config import load_params
+    from lossatlas.stages.plan import SHOWN
     from lossatlas.stages.runner import Runner
 
     with _one_line_errors():
         workspace = _workspace()
-        outcome = Runner(workspace, load_params(workspace)).publish((kind, name))
-    what = f"computed in {outcome.seconds:.1f} s" if outcome.computed else "finished before"
-    print(f"{kind} {name}: {what}, published ({outcome.stage_hash[:12]})")
+        runner = Runner(workspace, load_params(workspace))
+        outcomes = [runner.publish((kind, name or "all"))] if name or kind in SHOWN else runner.publish_all(kind)
+    for outcome in outcomes:
+        what = f"computed in {outcome.seconds:.1f} s" if outcome.computed else "finished before"
+        print(f"{kind} {outcome.key[1]}: {what}, published ({outcome.stage_hash[:12]})")
 
 
 @app.command()

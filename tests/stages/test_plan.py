@@ -8,7 +8,7 @@ from lossatlas.closure import PACKAGE
 from lossatlas.config import compose
 from lossatlas.models import FAMILIES
 from lossatlas.paths import Workspace
-from lossatlas.stages.plan import KINDS, Task, UnknownStageError, make_task, published, stage_keys
+from lossatlas.stages.plan import KINDS, SHOWN, STUDIES, Task, UnknownStageError, make_task, published, stage_keys
 from lossatlas.stages.runner import Runner
 
 ROOT = Path(__file__).parents[2]
@@ -39,14 +39,14 @@ def test_every_kind_is_a_stage():
     assert set(STAGES) == set(KINDS)
 
 
-@pytest.mark.parametrize("kind", ["data", "train", "figures", "check", "report"])
+@pytest.mark.parametrize("kind", ["data", "train", "slices", *SHOWN])
 def test_dvc_deps_are_the_import_closure(kind):
     for task in tasks(kind):
         family = PARAMS.runs[task.key[1]].model.family if kind == "train" else ""
         assert listed_sources(kind, family) == set(task.code), task.key
 
 
-@pytest.mark.parametrize("kind", ["line", "plane"])
+@pytest.mark.parametrize("kind", [kind for kind in STUDIES if kind != "slices"])
 def test_dvc_deps_of_landscapes_are_the_closure_and_all_families(kind):
     families = {PACKAGE / "models" / f"{family.module}.py" for family in FAMILIES.values()}
     for task in tasks(kind):
@@ -60,7 +60,14 @@ def test_dvc_outs_are_the_published_outputs():
         listed = [item for group in ("outs", "metrics", "plots") for item in stage.get(group, [])]
         names = [next(iter(item)) if isinstance(item, dict) else item for item in listed]
         filled = {name.replace("${preset}", "default").replace("${key}", task.key[1]) for name in names}
-        assert filled == {path.relative_to(ROOT).as_posix() for path in task.outputs.values()}, kind
+        # one DVC stage holds all studies of a kind
+        outputs = [path.parent if kind in STUDIES else path for path in task.outputs.values()]
+        assert filled == {path.relative_to(ROOT).as_posix() for path in outputs}, kind
+
+
+def test_studies_that_are_published_stay_when_dvc_runs_their_stage():
+    for kind in STUDIES:
+        assert [next(iter(item.values())) for item in STAGES[kind]["outs"]] == [{"persist": True}]
 
 
 def test_what_is_shown_is_not_cached_by_dvc():

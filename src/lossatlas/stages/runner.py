@@ -21,12 +21,21 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lossatlas.closure import package_hash, require_unchanged
-from lossatlas.files import publish, read_json, sha256_path, write_json
+from lossatlas.files import publish, read_json, sha256_file, sha256_json, sha256_path, write_json
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.checkout import git_commit, scratch_folder
 from lossatlas.stages.job import Job, ignore_epoch
-from lossatlas.stages.plan import MAIN_OUTPUT, Key, Locate, Task, make_task, published
+from lossatlas.stages.plan import (
+    MAIN_OUTPUT,
+    STUDIES,
+    Key,
+    Locate,
+    Task,
+    UnknownStageError,
+    make_task,
+    published,
+)
 from lossatlas.stages.tracked import live_curves
 
 
@@ -50,17 +59,38 @@ class Runner:
         self._locate_published = published(workspace, params.preset)
 
     def publish(self, key: Key) -> Outcome:
-        """Make a stage's published outputs from published inputs, computing them if scratch does not have them."""
+        """Make a stage's published outputs from published inputs, computing them if scratch does not have them.
+
+        What is published already, whole and of the same stage hash, is left as it is.
+        """
         task = make_task(self.workspace, self.params, key)
         self._require_inputs(task)
         described = task.describe(self._locate_published)
         folder = self._folder(key, described)
         with _owned(folder):
+            if self._is_published(task, described["stage_hash"]):
+                return Outcome(key, described["stage_hash"], False, 0.0)
             outcome = self._complete(task, described, self._locate_published)
             for part, target in task.outputs.items():
                 publish(folder / "out" / part, target)
             publish(folder / "side.json", self.workspace.side(self.params.preset, *key))
         return outcome
+
+    def publish_all(self, kind: str) -> list[Outcome]:
+        """Publish every study of a kind, and remove those that the settings no longer have.
+
+        Raises:
+            UnknownStageError: the kind is no study.
+        """
+        if kind not in STUDIES:
+            raise UnknownStageError(f"stage {kind} needs a name (without one: {', '.join(STUDIES)})")
+        names = sorted(getattr(self.params, STUDIES[kind]))
+        outcomes = [self.publish((kind, name)) for name in names]
+        folder = self.workspace.artifacts(self.params.preset, kind, "names.json").parent
+        for stale in (item for item in folder.glob("*") if item.name not in {*names, "names.json"}):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        write_json(folder / "names.json", names)
+        return outcomes
 
     def prefill(self, key: Key) -> Outcome:
         """Complete a stage in scratch, from inputs that are complete in scratch; nothing is published."""
@@ -74,6 +104,17 @@ class Runner:
         task = make_task(self.workspace, self.params, key)
         out = self._folder(key, task.describe(self.locate_scratch)) / "out"
         return out / MAIN_OUTPUT.get(key[0], ".")
+
+    def _is_published(self, task: Task, stage_hash: str) -> bool:
+        """Return whether a study's published folder holds this very result, undamaged."""
+        kind, name = task.key
+        folder, side = task.outputs.get("."), self.workspace.side(self.params.preset, kind, name)
+        if kind not in STUDIES or folder is None or not side.is_file():
+            return False
+        with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: published anew
+            stage = read_json(folder / "stage.json")
+            return bool(stage["stage_hash"] == stage_hash and stage["content"] == _content_hash(folder))
+        return False
 
     def _require_inputs(self, task: Task) -> None:
         for item in task.inputs.values():
@@ -123,11 +164,17 @@ class Runner:
             if live:
                 live.close(read_json(out / "run.json")["status"] if status == "finished" else status)
         require_unchanged(task.code)
-        write_json(out / "stage.json", described)
+        write_json(out / "stage.json", {**described, "content": _content_hash(out)})
         facts |= {"seconds": time.perf_counter() - begin, **_host(self.workspace)}
         write_json(folder / "side.json", facts)
         write_json(folder / "done.json", {"out": sha256_path(out)})
         shutil.rmtree(work)
+
+
+def _content_hash(folder: Path) -> str:
+    """Return the hash of everything in an output folder but the account of the stage."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / "stage.json")
+    return sha256_json({path.relative_to(folder).as_posix(): sha256_file(path) for path in files})
 
 
 def _is_finished(folder: Path) -> bool:
