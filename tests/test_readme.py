@@ -19,6 +19,12 @@ def snippets(heading):
     return re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL), section
 
 
+def checkpoints(model):
+    """Weights on a bent path to those of the model."""
+    end = model.state_dict()
+    return [{name: tensor + i * (0.1 if i < 3 else 0.2 * tensor) for name, tensor in end.items()} for i in (3, 2, 1, 0)]
+
+
 @pytest.fixture
 def names():
     """What the README supposes to be there."""
@@ -27,7 +33,7 @@ def names():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=draws))
-    data = {"model": model}
+    data = {"model": model, "checkpoints": checkpoints(model)}
     for name, n in (("train", 6), ("test", 4)):
         data[f"{name}_images"] = torch.randn(n, 3, 2, 2, generator=draws)
         data[f"{name}_labels"] = torch.randint(0, 3, (n,), generator=draws)
@@ -41,6 +47,9 @@ def test_your_own_network(names, tmp_path, monkeypatch):
     for code in codes:
         exec(code, names)
     assert (tmp_path / "surface.png").read_bytes().startswith(b"\x89PNG")
+
+    assert names["cuts"].train_loss.shape == (3, 51) and (names["cuts"].curvature > 0).all()
+    assert names["eigenvalues"].converged.all() and names["path"].trajectory.captured.sum() == pytest.approx(1)
 
     surface = names["surface"]
     save = 'surface.save("surface.h5")'

@@ -14,37 +14,52 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossatlas.landscape.directions import Direction, direction_between, random_direction
+    from lossatlas.landscape.hessian import hessian_map
+    from lossatlas.landscape.profiles import profile
     from lossatlas.landscape.surfaces import line, plane
+    from lossatlas.landscape.trajectories import trajectory
     from lossatlas.models.checkpoint import load_checkpoint, save_checkpoint
     from lossatlas.report.single import plot
-    from lossatlas.results import History, Line, Plane
+    from lossatlas.results import HessianMap, History, Line, Plane, Profile, Trajectory
 
 _HOMES = {
     "Direction": "landscape.directions",
+    "HessianMap": "results",
     "History": "results",
     "Line": "results",
     "Plane": "results",
+    "Profile": "results",
+    "Trajectory": "results",
     "direction_between": "landscape.directions",
+    "hessian_map": "landscape.hessian",
     "line": "landscape.surfaces",
     "load_checkpoint": "models.checkpoint",
     "plane": "landscape.surfaces",
     "plot": "report.single",
+    "profile": "landscape.profiles",
     "random_direction": "landscape.directions",
     "save_checkpoint": "models.checkpoint",
+    "trajectory": "landscape.trajectories",
 }
 
 __all__ = [
     "Direction",
+    "HessianMap",
     "History",
     "Line",
     "Plane",
+    "Profile",
+    "Trajectory",
     "direction_between",
+    "hessian_map",
     "line",
     "load_checkpoint",
     "plane",
     "plot",
+    "profile",
     "random_direction",
     "save_checkpoint",
+    "trajectory",
 ]
 
 

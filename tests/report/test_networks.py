@@ -28,7 +28,9 @@ def test_every_network_of_the_papers_exists_and_has_a_parameter_count(network: s
     family, options = NETWORKS[network]
     complete = check_model(family, options)
     assert at_paper_width(family, complete)
-    assert load_targets().parameter_count(*count_key(network, classes=10))
+    # of the deepest network the paper gives the depth only
+    if not network.startswith("resnet158"):
+        assert load_targets().parameter_count(*count_key(network, classes=10))
 
 
 def test_every_run_of_the_catalogue_names_its_network() -> None:

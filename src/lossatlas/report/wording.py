@@ -63,7 +63,7 @@ def published_address(run: str, results: Results) -> Address | None:
         return None
     classes = int(done.info.get("num_classes", 10)) if done else 10
     train = done.train if done else None
-    return test_error_address(run, classes=classes, train=train, exact=results.regime == "full")
+    return test_error_address(run, classes=classes, train=train, exact=results.regime == "full" and done is not None)
 
 
 def published_error(run: str, results: Results, targets: Targets) -> Published | None:

@@ -36,7 +36,7 @@ KINDS = ("data", "train", *STUDIES, *SHOWN)
 MAIN_OUTPUT = {"sharpness": "sharpness.json", "figures": "figures", "check": "checks.json"}
 _LIBRARIES = ("torch", "numpy", "h5py", "safetensors")
 _SHOWN = ("matplotlib", "jinja2", "numpy", "h5py", "scipy")
-_USES_SCIPY = ("hessian", "slices", "profile", "probe")
+_USES_SCIPY = ("slices",)
 _DATA_FILES = ("content.json",)
 _RUN_FILES = ("run.json", "history.h5", "weights.h5", "stage.json")
 # kind of study: the files of the run that it reads, and (where not `<kind>.h5`) its result files
