@@ -139,6 +139,23 @@ def check() -> None:
 
 
 @app.command()
+def times(
+    output: Annotated[str | None, typer.Option(help="write the table to this file, relative to the checkout")] = None,
+) -> None:
+    """Print how long each published stage of the present preset took, as Markdown."""
+    from lossatlas.config import load_params
+    from lossatlas.files import write_text
+    from lossatlas.stages.times import times_table
+
+    with _one_line_errors():
+        workspace = _workspace()
+        table = times_table(workspace, load_params(workspace))
+        if output is not None:
+            write_text(workspace.root / output, table)
+    print(table, end="")
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="port on the loopback interface")] = 5000) -> None:
     """Serve the MLflow UI over the tracking database, on this machine only."""
     from lossatlas.config import load_params

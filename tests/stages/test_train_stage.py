@@ -116,6 +116,7 @@ def test_a_training_publishes_weights_curves_and_what_they_are(place):
         "reports/metrics",
         "run.json",
         "stage.json",
+        "weights.h5",
     ]
     assert files["reports/curves"] == files["curves.csv"] and files["reports/metrics"] == files["metrics.json"]
     history = History.load(place.published / "history.h5")
