@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lossatlas"
 
-GROUND = {"config", "settings", "paths", "results", "randomness", "data", "files", "progress", "closure"}
+GROUND = {"config", "settings", "paths", "results", "randomness", "data", "files", "progress", "closure", "shape"}
 ENGINE = {"engine"}
 SCIENCE = {"models", "training", "landscape", "ensembles"}
 LAYERS = {

@@ -165,6 +165,9 @@ def make_probe(run: str) -> dict[str, Any]:
             "mean": expected,
             "standard_error": 0.002,
             "expected": expected,
+            "filter_normalized_mean": 0.04,
+            "filter_normalized_standard_error": 0.003,
+            "effective_dimensions": 400.0,
         },
         "condition": {"slice": 2.0, "slice_eigenvalues": [1.0, 2.0], "full_lower_bound": 500.0, "krylov": 20},
     }
@@ -189,7 +192,11 @@ def make_results(**changes: Any) -> Results:
     for run in EIGHT:
         cuts[run]["none"] = cuts[run]["none_enlarged"] = make_profile(wrong[run] / 2, rows=1)
     maps = {"resnet56": make_map(0.02), "resnet56_noshort": make_map(0.03, loss=saddle), "densenet121": make_map(0.005)}
-    slices = {"status": "finished", "weighted_p_value": 0.4, "slices_nonconvex": 0.6, "negative_fraction": 0.1}
+    start = {"train_loss": 2.3, "weighted_p_value": 0.4, "slices_nonconvex": 0.6, "negative_fraction": 0.1}
+    start |= {"mean_curvature": [4.01, 4.0], "mean_curvature_error": 0.04, "slices_beyond_spectrum": 0.0}
+    start |= {"condition": {"slice_median": 15.0, "full": 500.0}}
+    end = {**start, "train_loss": 0.01, "slices_nonconvex": 0.0, "condition": {"slice_median": 15.0, "full": 1.4e13}}
+    slices = {"status": "finished", "parameters": 321, **end, "start": start}
     rows = ("one layer x 10, next / 10", "filters x 100")
     differences = {"function": 1e-4, "filter": 1e-4, "none": 3.0}
     scale: dict[str, Any] = {"status": "finished", "reason": ""}

@@ -187,7 +187,14 @@ def study_sharpness(runs: dict[str, Run]) -> dict[str, Any]:
         }
     measures = ("curvature", "doubling_radius", "level_radius", "convex_share", "nonconvex_level", "level_width")
     found = {"spearman": 0.81, "runs": len(runs), "p_value": 0.002}
-    about = {"curvature": {"title": "curvature", "unit": "nats", "larger": "sharper"}}
+    about = {
+        "curvature": {"title": "made-up curvature", "unit": "nats per turn", "larger": "sharper"},
+        "level_radius": {
+            "title": "radius at which the mean training loss has risen by 0.1",
+            "unit": "",
+            "larger": "flatter",
+        },
+    }
     return {"runs": measured, "correlation": dict.fromkeys(measures, found), "measures": about}
 
 
@@ -218,12 +225,13 @@ def study_results() -> Results:
     for name, axes in (("vgg9_random", "random"), ("vgg9_random_and_start", "random_and_start")):
         trajectories[name] = Descent(name, account["vgg9"], *study_trajectory(axes))
     lines = {}
-    for name, *pair in catalogue.FIGURE2.values():
+    for name, *pair in (*catalogue.FIGURE2.values(), *catalogue.FIGURE14.values()):
         alpha = np.linspace(-0.5, 1.5, 41)
-        loss = 0.02 + 3 * np.abs(alpha * (alpha - 1)) ** 1.5 * (1 + alpha)
+        loss = 0.02 + 3 * steepness(pair[0]) * np.abs(alpha * (alpha - 1)) ** 1.5 * (1 + alpha)
         accuracy = np.clip(1 - loss / 3, 0.1, 1)
         line = Line(alpha, loss, accuracy, loss + 0.2, accuracy - 0.04, np.ones(41, dtype=bool))
-        lines[name] = Cut(name, account[pair[0]], line)
+        skipped = "resnet56_adam_large_nowd" in pair  # this run is absent
+        lines[name] = Cut(name, account[pair[0]], None if skipped else line)
     rescaled = [study_profile("vgg9").train_loss[0] * factor for factor in (1, 3, 0.2)]
     base = study_profile("vgg9", rows=3, seed=4)
     same = [base.train_loss[0]] * 3

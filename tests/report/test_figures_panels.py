@@ -23,9 +23,10 @@ from synthetic_studies import (
     study_weights,
 )
 
-from lossatlas.report.figures.along import draw_along
+from lossatlas.report.figures.along import LOSS, RIGHT, draw_along
 from lossatlas.report.figures.axes import share_log
-from lossatlas.report.figures.eigenvalues import EigenvaluePanel, eigenvalue_figure, ratio
+from lossatlas.report.figures.between import Between, between_figure
+from lossatlas.report.figures.eigenvalues import EigenvaluePanel, convergence, eigenvalue_figure, ratio
 from lossatlas.report.figures.interpolation import Interpolation, coarse, interpolation_figure
 from lossatlas.report.figures.invariance import Rescaled, invariance_figure
 from lossatlas.report.figures.norms import NormPanel, drops, norm_figure
@@ -36,6 +37,7 @@ from lossatlas.report.figures.sharpness import Measured, Point, sharpness_figure
 from lossatlas.report.figures.slices import slice_figure
 from lossatlas.report.figures.style import png
 from lossatlas.report.figures.trainability import Cosines, Trainability, trainability_figure
+from lossatlas.results import Line
 
 
 def path_panels(**options: bool) -> tuple[Axes, PathPanel]:
@@ -79,6 +81,16 @@ def test_points_that_did_not_converge_are_hatched_and_missing_ones_grey() -> Non
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["trained weights", "loss 2.5", "not converged", "no value"]
     png(figure)
+
+
+def test_the_share_of_small_ratios_is_that_of_converged_points() -> None:
+    found = study_hessian("resnet56", 3, 1)
+    values = {"lambda_max": np.full((3, 1), 2.0), "lambda_min": np.array([[-0.01], [-1.0], [-0.001]])}
+    converged = np.array([[True], [True], [False]])
+    found = replace(found, **values, converged=converged)
+    assert convergence(found) == "2 of 3 points converged, 50 % of these below 0.01"
+    none = replace(found, converged=np.zeros((3, 1), dtype=bool))
+    assert convergence(none) == "0 of 3 points converged"
 
 
 def test_maps_share_one_scale() -> None:
@@ -203,6 +215,30 @@ def test_losses_are_left_and_accuracies_right() -> None:
     assert np.array_equal(axes.lines[1].get_ydata(), profile.test_loss[0])
     assert np.array_equal(twin.lines[0].get_ydata(), profile.train_accuracy[0])
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
+
+
+def test_errors_are_what_accuracies_leave() -> None:
+    profile = study_profile("vgg9")
+    axes, twin = draw_along(Figure().subplots(), profile, right="error")
+    assert [line.get_color() for line in (axes.lines[0], twin.lines[0])] == [LOSS, RIGHT]
+    assert np.array_equal(twin.lines[0].get_ydata(), 1 - profile.train_accuracy[0])
+    assert np.array_equal(twin.lines[1].get_ydata(), 1 - profile.test_accuracy[0])
+    assert [line.get_linestyle() for line in twin.lines] == ["-", "--"]
+    low, high = twin.get_ylim()
+    assert low < 0 < 1 <= high
+
+
+def test_both_ends_of_a_line_between_minimizers_are_named() -> None:
+    alpha = np.linspace(-0.5, 1.5, 5)
+    line = Line(alpha, *np.full((4, 5), 0.5), np.ones(5, dtype=bool))
+    figure = between_figure([Between("a", ["b", "c"], line), Between("d", ["", ""], None, "not run")])
+    ticks = dict(zip(figure.axes[0].get_xticks(), figure.axes[0].get_xticklabels(), strict=True))
+    assert [ticks[end].get_text() for end in (0, 1)] == ["0\nsmall batch", "1\nlarge batch"]
+    assert "not run" in [text.get_text() for text in figure.axes[1].texts]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        *("train loss", "test loss", "train error", "test error")
+    ]
+    png(figure)
 
 
 def test_losses_beyond_the_cap_do_not_stretch_the_axis() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.contour import QuadContourSet
+from synthetic_report import changed
 from synthetic_studies import ABSENT, BROKEN, study_results
 from test_gallery import ALWAYS, Drawing, gallery, words
 
 from lossatlas.report import catalogue
 from lossatlas.report.artefacts import Results
+from lossatlas.report.figures.atlas import Atlas
 from lossatlas.report.figures.style import png
 from lossatlas.report.targets import load_targets
 
@@ -54,13 +58,90 @@ def test_cells_that_were_not_run_or_diverged_stay(drawn: dict[str, Drawing], nam
     assert len(empty) == 2
 
 
+def numbered(drawing: Drawing) -> list[str]:
+    panels = [axes for axes in drawing.figure.axes if axes.get_title()]
+    return [below(axes).split("published ")[1].split(" %")[0] for axes in panels]
+
+
 def test_the_eight_minimizers_stand_in_the_papers_order(drawn: dict[str, Drawing]) -> None:
     figure = drawn["figure-15"]
-    panels = [axes for axes in figure.figure.axes if axes.get_title()]
     published = ["8.26", "13.93", "9.55", "14.30", "5.89", "10.59", "7.67", "12.36"]
-    assert [below(axes).split("published ")[1].split(" %")[0] for axes in panels] == published
-    assert below(panels[0]).endswith("weight decay 0")
-    assert below(panels[4]).endswith("weight decay 0.0005")
+    assert numbered(figure) == 2 * published
+    panels = [axes for axes in figure.figure.axes if axes.get_title()]
+    labels = [below(panels[i]) for i in (0, 4, 8, 12)]
+    decays = ("weight decay 0", "weight decay 0.0005")
+    ends = [f"{place},\n{decay}" for place in ("one direction", "plane") for decay in decays]
+    assert [label.endswith(end) for label, end in zip(labels, ends, strict=True)] == [True] * 4
+
+
+def test_figure_15_has_profiles_above_planes(made_up: Results, drawn: dict[str, Drawing]) -> None:
+    panels = [axes for axes in drawn["figure-15"].figure.axes if axes.get_title()]
+    for i, run in ((0, "resnet56_nowd"), (5, "resnet56_large")):
+        profile = made_up.profiles[run].cuts["filter"]
+        assert np.array_equal(panels[i].lines[0].get_ydata(), profile.train_loss[0])
+        assert not any(isinstance(item, QuadContourSet) for item in panels[i].collections)
+    for i, run in ((8, "resnet56_nowd"), (13, "resnet56_large")):
+        plane = made_up.planes[run].plane
+        assert plane is not None
+        filled = next(item for item in panels[i].collections if isinstance(item, QuadContourSet) and item.filled)
+        assert filled.zmin == pytest.approx(np.log10(plane.train_loss.min()))
+        assert filled.zmax == pytest.approx(np.log10(plane.train_loss.max()))
+
+
+def test_figure_14_is_the_line_between_small_and_large_batch(made_up: Results, drawn: dict[str, Drawing]) -> None:
+    figure = drawn["figure-14"]
+    panels = [axes for axes in figure.figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == [
+        f"{optimizer}, weight decay {decay}" for optimizer in ("SGD", "Adam") for decay in ("0", "0.0005")
+    ]
+    pairs = [[part.split(" %")[0] for part in below(axes).split("published ")[1:]] for axes in panels]
+    assert pairs == [["8.26", "13.93"], ["5.89", "10.59"], ["9.55", "14.30"], ["7.67", "12.36"]]
+    twins = [axes for axes in figure.figure.axes if axes.lines and axes.get_yscale() == "linear"]
+    drawn_lines = {0: "resnet56_nowd_interpolation", 1: "resnet56_interpolation", 3: "resnet56_adam_interpolation"}
+    assert len(twins) == len(drawn_lines)
+    for (i, name), twin in zip(drawn_lines.items(), twins, strict=True):
+        line = made_up.lines[name].line
+        assert line is not None
+        assert np.array_equal(panels[i].lines[0].get_ydata(), line.train_loss)
+        assert np.array_equal(twin.lines[0].get_ydata(), 1 - line.train_accuracy)
+    assert "not run" in below(panels[2])
+    assert twins[-1].get_ylabel() == "error"
+    left = [axes for axes in drawn["figure-2"].figure.axes if axes.get_ylabel() == "accuracy"]
+    assert len(left) == 2  # that of Figure 2 stays
+
+
+def test_lines_of_numbered_figures_are_no_further_lines(drawn: dict[str, Drawing]) -> None:
+    assert "further-lines" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("train", "flag"),
+    [
+        ({"optimizer": "adam"}, "in fact Adam"),
+        ({"weight_decay": 1e-3}, "in fact weight decay 0.001"),
+        ({"batch_size": 8192}, "in fact batch 8,192"),
+        ({"batch_size": 100}, None),  # stands for the small batch
+    ],
+)
+def test_a_run_trained_other_than_its_name_says_is_flagged(
+    made_up: Results, train: dict[str, Any], flag: str | None
+) -> None:
+    results = changed(made_up, "vgg9", train={**made_up.runs["vgg9"].train, **train})
+    atlas = Atlas(results, load_targets())
+    assert atlas.title("vgg9") == ("VGG-9" if flag is None else f"VGG-9 ({flag})")
+    assert atlas.batch("vgg9") == f"batch {results.runs['vgg9'].train['batch_size']:,}" + (
+        f" ({flag})" if flag and "batch" not in flag else ""
+    )
+    assert ("(published 6.00 %)" in atlas.numbers("vgg9")) == (flag is None)
+
+
+def test_resnet56_by_adam_has_neither_sgds_number_nor_its_title(made_up: Results) -> None:
+    results = changed(made_up, "resnet56", train={**made_up.runs["resnet56"].train, "optimizer": "adam"})
+    drawing = gallery(results, load_targets(), "figure-5")["figure-5"]
+    panel = headed(drawing, "ResNet-56 (in fact Adam)")[0]
+    assert "published 7.67 %" in below(panel)
+    assert "5.89" not in words(drawing)
+    assert "SGD, batch 16 (in fact Adam)" in words(gallery(results, load_targets(), "figure-15")["figure-15"])
 
 
 def test_batch_sizes_stand_beside_the_papers(drawn: dict[str, Drawing]) -> None:
@@ -71,10 +152,13 @@ def test_batch_sizes_stand_beside_the_papers(drawn: dict[str, Drawing]) -> None:
     assert "batch 168" in words(drawn["figure-3"])
 
 
-@pytest.mark.parametrize("name", ["figure-3", "figure-11", "figure-12", "figure-14", "figure-16"])
+@pytest.mark.parametrize(
+    "name", ["figure-2", "figure-3", "figure-11", "figure-12", "figure-14", "figure-15", "figure-16"]
+)
 def test_profiles_of_a_figure_share_their_axes(drawn: dict[str, Drawing], name: str) -> None:
-    losses = [axes for axes in drawn[name].figure.axes if axes.get_yscale() == "log" and axes.lines]
-    assert len(losses) >= 4
+    losses = [axes for axes in drawn[name].figure.axes if axes.get_title() and axes.get_yscale() == "log"]
+    losses = [axes for axes in losses if axes.lines]
+    assert len(losses) >= 2
     assert len({axes.get_ylim() for axes in losses}) == 1
 
 
@@ -89,6 +173,10 @@ def test_figure_12_is_narrower_than_figure_11(drawn: dict[str, Drawing]) -> None
     wide, narrow = (headed(drawn[name], "SGD, batch 16")[0].get_xlim() for name in ("figure-11", "figure-12"))
     assert wide == (-1, 1)
     assert narrow == (-0.1, 0.1)
+    minus = "\N{MINUS SIGN}"
+    assert f"The axes reach from {minus}1 to 1, as in the paper." in drawn["figure-11"].caption
+    assert f"reach from {minus}0.1 to 0.1, in the paper from {minus}0.2 to 0.2." in drawn["figure-12"].caption
+    assert "in the paper from" not in drawn["figure-13"].caption
 
 
 def test_planes_of_figure_17_are_different_ones(made_up: Results, drawn: dict[str, Drawing]) -> None:
@@ -109,11 +197,21 @@ def test_a_skipped_cell_says_why(made_up: Results) -> None:
     assert "skipped:\ntoo large" in words(again["figure-7"])
 
 
-def test_the_account_of_the_map_names_points_that_did_not_converge(made_up: Results, drawn: dict[str, Drawing]) -> None:
+def test_the_caption_counts_points_that_converged(made_up: Results, drawn: dict[str, Drawing]) -> None:
     found = made_up.hessians["resnet56"].map
     assert found is not None
-    missed = 2 * int((~found.converged).sum())
-    assert f"{missed} hatched points" in drawn["figure-7"].caption
+    small = np.abs(found.lambda_min / found.lambda_max)[found.converged] < 0.01
+    assert 0 < found.converged.sum() < found.converged.size
+    text = f"ResNet-56: {found.converged.sum()} of {found.converged.size} points converged, {100 * small.mean():.0f} %"
+    assert f"{text} of these below 0.01." in drawn["figure-7"].caption
+    assert "Points that did not converge are hatched." in drawn["figure-7"].caption
+
+
+def test_the_caption_says_which_layer_is_rescaled(drawn: dict[str, Drawing]) -> None:
+    assert (
+        "a normalization's weight and bias and reaches the next layer through the ReLU"
+        in drawn["scale-invariance"].caption
+    )
 
 
 def test_synthetic_results_have_every_kind_of_cell(made_up: Results) -> None:
@@ -142,8 +240,10 @@ def test_an_unknown_figure_is_an_error(made_up: Results) -> None:
         gallery(made_up, load_targets(), "figure-20")
 
 
-def test_sharpness_says_which_way_is_sharper(drawn: dict[str, Drawing]) -> None:
-    curvature = headed(drawn["sharpness"], "curvature at the centre")[0]
-    assert curvature.get_xlabel() == "nats per squared multiple of the direction (sharper →)"
+def test_sharpness_has_the_titles_of_the_results(drawn: dict[str, Drawing]) -> None:
+    curvature = headed(drawn["sharpness"], "made-up curvature")[0]
+    assert curvature.get_xlabel() == "nats per turn (sharper →)"
     assert below(curvature) == "ρ = +0.81, 33 runs, p = 0.002"
     assert len(curvature.lines) == 33
+    assert headed(drawn["sharpness"], "radius at which the mean training loss has\nrisen by 0.1")
+    assert headed(drawn["sharpness"], "level_width")  # nothing said about it

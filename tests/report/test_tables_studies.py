@@ -25,6 +25,7 @@ from lossatlas.report.tables_training import initialization_table, trainability_
 from lossatlas.report.tabular import Table
 from lossatlas.report.targets import Targets
 from lossatlas.report.variants import VARIANTS
+from lossatlas.shape.measures import MEASURES
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +90,22 @@ def test_sharpness_numbers_and_their_correlations(full: Results) -> None:
     groups = {"all": {"curvature": entry, "level_width": nothing}, "vgg9": {"curvature": {**entry, "runs": 8}}}
     sharp = {**full.sharpness, "correlation": groups["all"], "correlation_groups": groups}
     sharp["spread"] = {"vgg9": {"seeds": 3, "level_radius": 0.012}}
+    sharp["grid"] = [51, 51]
     results = replace(full, sharpness=sharp)
     rows = {row["run"]: row for row in records(sharpness_table(results))}
     assert set(rows) == set(full.sharpness["runs"])
     assert float(rows["vgg9"]["radius, loss 0.1 higher"]) == pytest.approx(0.32)
     assert float(rows["vgg9"]["test error"]) == 6.0
-    assert rows["resnet20"]["lowest non-convex loss"] == "beyond"
-    assert rows["vgg9"]["area, 0.1 level"] == "–"
+    assert rows["resnet20"]["lowest loss without convexity"] == "beyond"
+    assert rows["vgg9"]["area of the 0.1 level set"] == "–"
+    assert {measure.title for measure in MEASURES.values()} < set(rows["vgg9"])
+    assert "51 x 51 points" in sharpness_table(results).caption
     assert "0.32 ± 0.012" in sharpness_table(results).markdown()
-    (row,) = records(correlation_table(results))
-    assert (row["measure"], row["VGG-9, runs"], row["all, correlation"]) == ("curvature at the centre", "8", "0.9")
-    assert row["ResNet-56, correlation"] == "–"
+    rows = {row["measure"]: row for row in records(correlation_table(results))}
+    assert list(rows) == [measure.title for measure in MEASURES.values()]
+    row = rows["curvature at the centre"]
+    assert (row["VGG-9, runs"], row["all, correlation"]) == ("8", "0.9")
+    assert row["ResNet-56, correlation"] == rows["width of the 0.1 level set"]["all, correlation"] == "–"
 
 
 def test_initialization_beside_both_levels(full: Results, targets: Targets) -> None:
@@ -107,6 +113,8 @@ def test_initialization_beside_both_levels(full: Results, targets: Targets) -> N
     table = initialization_table(replace(full, planned=plan), targets)
     rows = {row["run"]: row for row in records(table)}
     assert float(rows["resnet56"]["initial loss, Li"]) == pytest.approx(2.35)
+    assert float(rows["resnet56"]["with running statistics, Li"]) == pytest.approx(2.3)
+    assert rows["densenet121"]["with running statistics, Glorot"] == "not run"
     assert float(rows["resnet56"]["level of the paper"]) == targets.claim_number("init_below_2_5")
     assert float(rows["resnet56"]["lowest non-convex loss"]) == 4.0
     assert rows["resnet20"]["lowest non-convex loss"] == "beyond"
@@ -144,14 +152,32 @@ def test_cosines_with_and_without_the_root(full: Results) -> None:
     row = next(row for row in records(cosine_table(full)) if row["run"] == "vgg9")
     assert float(row["sqrt(2 / (pi n))"]) ** 2 == pytest.approx(float(row["2 / (pi n)"]))
     assert float(row["mean |cos|"]) == pytest.approx(0.02523, rel=1e-3)
+    normalized = ("filter-normalized mean |cos|", "its standard error", "its effective dimensions")
+    assert [float(row[name]) for name in normalized] == [0.04, 0.003, 400.0]
+    skipped = {**make_probe("vgg9"), "random_cosine": None}
+    table = cosine_table(replace(full, probes={"vgg9": skipped}))
+    assert all(len(row) == len(table.columns) for row in table.rows)
 
 
 def test_rescalings_and_slices(full: Results) -> None:
     rows = records(rescaling_table(full))
     assert [row["rescaling"] for row in rows] == ["one layer x 10, next / 10", "filters x 100"]
     assert float(rows[0]["line without normalization"]) == 300
-    (row,) = records(slice_table(full))
-    assert (float(row["non-convex slices"]), float(row["p value"])) == (60.0, 0.4)
+    end, start = records(slice_table(full))
+    assert (end["point"], float(end["non-convex slices"]), float(end["p value"])) == ("after training", 0.0, 0.4)
+    assert (start["point"], float(start["non-convex slices"])) == ("at initialization", 60.0)
+    assert (float(start["training loss"]), float(start["slices beyond the spectrum"])) == (2.3, 0.0)
+    assert float(start["its standard error"]) == 0.04
+
+
+def test_condition_numbers_of_a_whole_spectrum_are_lower_bounds(full: Results) -> None:
+    end, start = (row[-1].text for row in slice_table(full).rows)
+    assert (end, start) == ("at least 1.4e+13 (singular to rounding)", "at least 500")
+    item = full.slices["small"]
+    regular = replace(item, info={**item.info, "start": None, "condition": {"full": 6e12}})  # 1 / (2 n eps) is 7e12
+    assert [row[-1].text for row in slice_table(replace(full, slices={"small": regular})).rows] == ["at least 6e+12"]
+    unknown = replace(item, info={**item.info, "start": None, "condition": {"full": None}})
+    assert [row[-1].text for row in slice_table(replace(full, slices={"small": unknown})).rows] == ["–"]
 
 
 def test_tables_of_unplanned_studies_are_left_out(full: Results, results: Results, targets: Targets) -> None:

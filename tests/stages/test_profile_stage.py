@@ -84,6 +84,11 @@ def test_every_cut_is_written_with_its_curvature(trained, tmp_path):
         Profile.load(job.out / "filter.h5").curvature.std(ddof=1)
     )
     assert about["cuts"]["none"]["std_curvature"] is None
+    assert {name: cut["finite_curvatures"] for name, cut in about["cuts"].items()} == {
+        "filter": 3,
+        "none": 1,
+        "none_enlarged": 1,
+    }
     # the enlarged cut is along the same direction
     wide, narrow = (Profile.load(job.out / f"{name}.h5") for name in ("none", "none_enlarged"))
     assert np.array_equal(wide.curvature, narrow.curvature)
@@ -149,6 +154,8 @@ def test_a_diverged_run_is_skipped(trained, tmp_path):
     written = read_json(job.out / "profile.json")
     assert (written["status"], written["reason"]) == ("skipped", "the run diverged (epoch 1: NaN)")
     assert written["run_test_error"] is None and written["cuts"]["filter"]["mean_curvature"] is None
+    assert written["cuts"]["filter"]["finite_curvatures"] == 0
+    assert written["cuts"]["filter"]["note"] == written["reason"]
     for name, cut in CUTS.items():
         found = Profile.load(job.out / f"{name}.h5")
         assert found.train_loss.shape == (cut["repeats"], cut["alpha"]["points"])
@@ -164,3 +171,22 @@ def test_losses_that_overflow_are_named_with_their_cut(trained, tmp_path):
     assert about["status"] == "finished"
     assert about["reason"] == "none: 2 points have a loss that overflows"
     assert about["cuts"]["filter"]["note"] == ""
+
+
+def test_a_curvature_that_is_not_finite_leaves_the_mean_unknown(trained, tmp_path, monkeypatch):
+    plain = profile.profile
+
+    def overflowing(*args, **options):
+        found = plain(*args, **options)
+        found.curvature[1] = np.inf
+        return found
+
+    monkeypatch.setattr(profile, "profile", overflowing)
+    job = study(trained, tmp_path, cuts={"filter": CUTS["filter"]})
+    profile.compute(job)
+    about = read_json(job.out / "profile.json")
+    cut = about["cuts"]["filter"]
+    assert cut["mean_curvature"] is cut["std_curvature"] is None
+    assert cut["finite_curvatures"] == 2
+    assert cut["note"] == "the curvature is not finite along 1 of 3 directions"
+    assert about["reason"] == f"filter: {cut['note']}"

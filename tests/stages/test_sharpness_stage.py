@@ -4,29 +4,32 @@ import numpy as np
 import pytest
 
 from lossatlas.files import read_json, sha256_path, write_json
-from lossatlas.landscape.sharpness import MEASURES, plane_numbers, profile_numbers, rank_correlation
 from lossatlas.results import Plane, Profile
+from lossatlas.shape.grids import grid_of, thinned
+from lossatlas.shape.measures import MEASURES, plane_numbers, profile_numbers
+from lossatlas.shape.ranks import rank_correlation
 from lossatlas.stages import sharpness
 from lossatlas.stages.job import Job
 
 AXIS = np.linspace(-1, 1, 21)
 
 
-def made_profile(a, alpha=AXIS):
+def made_profile(a, alpha=AXIS, lost=False):
     """Two rows about a loss of 0.02, of curvature 2 a and 2.2 a."""
     loss = 0.02 + np.array([[a], [1.1 * a]]) * alpha**2
     other = np.full(loss.shape, np.nan)
     return Profile(
         alpha=alpha, train_loss=loss, train_accuracy=other, test_loss=other, test_accuracy=other,
-        computed=np.ones(loss.shape, dtype=bool), curvature=np.array([2 * a, 2.2 * a]), rows=("0", "1"),
+        computed=np.ones(loss.shape, dtype=bool), rows=("0", "1"),
+        curvature=np.array([2 * a, np.nan if lost else 2.2 * a]),
     )  # fmt: skip
 
 
-def made_plane(a, x=AXIS):
-    loss = 0.02 + a * np.sin(1.5 * x)[:, None] ** 2 + a * np.sin(1.5 * AXIS)[None] ** 2
+def made_plane(a, x=AXIS, y=AXIS):
+    loss = 0.02 + a * np.sin(1.5 * x)[:, None] ** 2 + a * np.sin(1.5 * y)[None] ** 2
     other = np.full(loss.shape, np.nan)
     return Plane(
-        x=x, y=AXIS, train_loss=loss, train_accuracy=other, test_loss=other, test_accuracy=other,
+        x=x, y=y, train_loss=loss, train_accuracy=other, test_loss=other, test_accuracy=other,
         computed=np.ones(loss.shape, dtype=bool),
     )  # fmt: skip
 
@@ -86,10 +89,12 @@ def test_the_numbers_of_each_run_are_those_of_its_profile_and_plane(preset):
     assert found["status"] == "finished" and found["left_out"] == {}
     for i, (name, error) in enumerate({"vgg9": 0.1, "vgg9_large": 0.15, "resnet56": 0.2, "resnet20": 0.25}.items()):
         numbers = found["runs"][name]
-        expected = profile_numbers(made_profile(1.0 + i)) | plane_numbers(made_plane(1.0 + i))
+        profile, plane = profile_numbers(made_profile(1.0 + i)), plane_numbers(made_plane(1.0 + i))
+        expected = {**profile.values, **plane.values}
         assert {key: numbers[key] for key in expected} == {key: as_json(value) for key, value in expected.items()}
         assert numbers["test_error"] == pytest.approx(error)
-        assert (numbers["missing"], numbers["directions"], numbers["profile_range"]) == ([], 2, 1.0)
+        assert (numbers["missing"], numbers["unknown"], numbers["directions"]) == ([], {}, 2)
+        assert numbers["profile_range"] == 1.0
         assert set(MEASURES) | {"curvature_std", "plane_train_loss_centre"} < set(numbers)
 
 
@@ -167,6 +172,58 @@ def test_what_lies_beyond_the_range_is_told_from_what_is_unknown(preset):
     assert found["doubling_radius"] is None and found["level_radius"] is None
     assert found["beyond"] == ["doubling_radius", "level_radius"]
     assert found["touches_border"] == ["level", "rise"]
+    for name in ("level_width", "level_area", "rise_width", "rise_area"):
+        assert found[name] is None and found["unknown"][name] == "the set goes on beyond the plane"
+    assert found["convex_share"] > 0
+
+
+def test_planes_are_measured_on_their_coarsest_grid(preset):
+    axes = {"resnet20": AXIS, "resnet110": AXIS, "resnet56": np.linspace(-1, 1, 101)}
+    for i, (name, axis) in enumerate(axes.items()):
+        preset.run(name, 0.1 + 0.1 * i)
+        preset.plane(name, 1.0 + i, x=axis, y=axis)
+    found = preset.compute()
+    assert found["grid"] == [21, 21]
+    assert {name: run["grid"] for name, run in found["runs"].items()} == dict.fromkeys(axes, [21, 21])
+    assert found["runs"]["resnet56"]["grid_computed"] == [101, 101]
+    fine = made_plane(3.0, x=axes["resnet56"], y=axes["resnet56"])
+    expected = plane_numbers(thinned(fine, grid_of(made_plane(1.0)))).values
+    assert expected["convex_share"] != plane_numbers(fine).values["convex_share"]
+    for name in ("convex_share", "convex_radius", "nonconvex_level", "level_area"):
+        assert found["runs"]["resnet56"][name] == expected[name], name
+
+
+def test_a_plane_with_other_points_is_left_out_with_the_reason(preset):
+    for name in ("resnet20", "resnet110"):
+        preset.everything(name, 0.1, 1.0)
+    for name, axis in {"resnet56": np.linspace(-1, 1, 31), "vgg9": np.linspace(-0.5, 0.5, 21)}.items():
+        preset.run(name, 0.2)
+        preset.profile(name, 1.0)
+        preset.plane(name, 1.0, x=axis, y=axis)
+    found = preset.compute()
+    assert found["grid"] == [21, 21] and found["left_out"] == {}
+    for name, text in {"resnet56": "31 x 31 points over -1 to 1", "vgg9": "21 x 21 points over -0.5 to 0.5"}.items():
+        (reason,) = found["runs"][name]["missing"]
+        assert reason.startswith(f"the plane's {text}") and "cannot be thinned to 21 x 21 points over -1" in reason
+        assert found["runs"][name]["convex_share"] is None and found["runs"][name]["curvature"] > 0
+
+
+def test_planes_of_other_runs_do_not_make_the_grid(preset):
+    preset.run("resnet20", 0.1)
+    preset.plane("resnet20", 1.0, x=np.linspace(-1, 1, 41), y=np.linspace(-1, 1, 41))
+    for i in (1, 2):
+        preset.plane(f"resnet20_plane{i}", 1.0, run="resnet20")
+    assert preset.compute()["grid"] == [41, 41]
+
+
+def test_a_curvature_along_some_directions_only_is_not_known(preset):
+    preset.run("a", 0.2)
+    preset.profile("a", 1.0, lost=True)
+    found = preset.compute()["runs"]["a"]
+    assert found["curvature"] is found["curvature_std"] is None
+    assert (found["curvature_finite"], found["directions"]) == (1, 2)
+    assert found["unknown"] == {"curvature": "it is finite along 1 of 2 directions"}
+    assert found["level_radius"] > 0
 
 
 def test_a_grid_without_centre_is_a_reason(preset):
@@ -192,7 +249,11 @@ def test_spread_over_seeds(preset):
 
 def test_nothing_to_read_is_an_empty_table_and_the_bytes_repeat(preset):
     found = preset.compute()
-    assert found["runs"] == found["spread"] == {} and found["correlation"]["curvature"]["runs"] == 0
+    assert (
+        found["runs"] == found["spread"] == {}
+        and found["grid"] is None
+        and found["correlation"]["curvature"]["runs"] == 0
+    )
     preset.everything("vgg9", 0.1, 1.0)
     preset.everything("resnet56", 0.2, 2.0)
     preset.compute("one")

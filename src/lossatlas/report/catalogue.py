@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lossatlas.report.targets import Address, where
-from lossatlas.report.variants import BATCHES, DECAY
+from lossatlas.report.variants import BATCHES, DECAY, departures
 from lossatlas.report.variants import OPTIMIZERS as OPTIMIZERS
 from lossatlas.report.variants import VARIANTS as VARIANTS
 
@@ -80,7 +80,14 @@ VGG9_EIGHT, RESNET56_EIGHT = (
     for network in ("vgg9", "resnet56")
 )
 FIGURE11_CUT, FIGURE12_CUT, FIGURE13_CUT = "none", "none_enlarged", "layer"
-FILTER_CUT = "filter"  # figures 3, 14 and 16
+REACH = {"figure-11": 1.0, "figure-12": 0.2}  # how far the axes of Li et al. reach on both sides
+FILTER_CUT = "filter"  # figures 3, 15 and 16
+# panel: the line from the small-batch to the large-batch minimizer, and the two runs
+FIGURE14 = {
+    f"{OPTIMIZERS[optimizer]}, {label}": (f"{stem}{decay}_interpolation", f"{stem}{decay}", f"{stem}_large{decay}")
+    for optimizer, stem in (("sgd", "resnet56"), ("adam", "resnet56_adam"))
+    for decay, label in zip(("_nowd", ""), DECAY_ROWS, strict=True)
+}
 FIGURE16 = FIGURE3
 FIGURE17 = tuple(f"resnet56_noshort{suffix}" for suffix in ("", "_plane1", "_plane2", "_plane3"))
 FIGURE18 = {f"VGG-9, {label}": runs for label, runs in zip(DECAY_ROWS, VGG9_EIGHT, strict=True)}
@@ -95,19 +102,6 @@ DEPTH158 = (
 DEPTHS = {
     "with shortcuts": {20: "resnet20", 56: "resnet56", 110: "resnet110", 158: "resnet158"},
     "without shortcuts": {depth: f"resnet{depth}_noshort" for depth in (20, 56, 110, 158)},
-}
-# measures of sharpness: headline and unit
-MEASURES = {
-    "curvature": ("curvature at the centre", "nats per squared multiple of the direction"),
-    "doubling_radius": ("where the loss doubles", "multiple of the direction"),
-    "level_radius": ("where the loss has risen by 0.1", "multiple of the direction"),
-    "convex_share": ("convex share of the plane", "fraction of the points"),
-    "convex_radius": ("nearest point without convexity", "distance in multiples of the directions"),
-    "nonconvex_level": ("lowest loss without convexity", "nats per example"),
-    "level_width": ("width of the 0.1 level set", "multiple of the directions"),
-    "level_area": ("area of the 0.1 level set", "squared multiple of the directions"),
-    "rise_width": ("width of the set 0.1 above", "multiple of the directions"),
-    "rise_area": ("area of the set 0.1 above", "squared multiple of the directions"),
 }
 FIGURE19 = {
     "ResNet": FIGURE5[0],
@@ -176,7 +170,8 @@ def test_error_address(
     Args:
         run: a run's name.
         classes: the number of classes it was trained on; Garipov et al. give 10 and 100, Li et al. 10.
-        train: its training settings, which select among the published runs of VGG-9.
+        train: its training settings, which select among the published runs of VGG-9 and ResNet-56, whatever the
+            name says.
         exact: whether the batch size must be a published one; otherwise the name says which published run it stands
             for, and the settings of a run that was not trained.
 
@@ -187,9 +182,10 @@ def test_error_address(
         return ("garipov2018", "table1_error", f"cifar{classes}", run, "ind", 0)
     if classes != 10:
         return None
-    if run in TABLE2:
+    as_named = not departures(run, train or {})
+    if run in TABLE2 and as_named:
         return table2_address(run, "test_error")
-    if run in FIGURE6_CELLS:
+    if run in FIGURE6_CELLS and as_named:
         return figure6_address(run)
     network = next((name for name in BATCHES if run.startswith(name) and "noshort" not in run), None)
     settings, variant = dict(train or {}), VARIANTS.get(run)

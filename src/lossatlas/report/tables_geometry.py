@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,21 +69,23 @@ def cosine_table(results: Results) -> Table:
     rows = []
     for run, network, found in _probed(results, "random_cosine"):
         if not found:
-            rows.append((run, network, *_absent(7)))
+            rows.append((run, network, *_absent(9)))
             continue
         keys = ("mean", "standard_error", "expected")
         plain = number_cell(found["expected"] ** 2)
-        last = number_cell(found.get("filter_normalized_mean"))
+        normalized = ("filter_normalized_mean", "filter_normalized_standard_error", "effective_dimensions")
+        last = (number_cell(found.get(key)) for key in normalized)
         counts = (count_cell(found["dimensions"]), count_cell(found["pairs"]))
-        rows.append((run, network, *counts, *(number_cell(found.get(key)) for key in keys), plain, last))
+        rows.append((run, network, *counts, *(number_cell(found.get(key)) for key in keys), plain, *last))
     columns = (
         *("run", "network", "dimensions n", "pairs", "mean |cos|", "standard error"),
-        *("sqrt(2 / (pi n))", "2 / (pi n)", "filter-normalized"),
+        *("sqrt(2 / (pi n))", "2 / (pi n)", "filter-normalized mean |cos|"),
+        *("its standard error", "its effective dimensions"),
     )
     text = (
         "Mean absolute cosine of pairs of Gaussian vectors with as many dimensions as the network has weights, "
         "beside the expected value, the same without the root (as one source prints it), and after filter "
-        "normalization."
+        "normalization, where the cosine’s root mean square is that of as many effective dimensions."
     )
     return Table("random-cosines", "Random directions are nearly orthogonal", text, columns, tuple(rows))
 
@@ -108,22 +111,49 @@ def _percentage(value: float | None) -> Cell:
 
 
 def slice_table(results: Results) -> Table:
-    """Return how curvatures of slices compare with the full spectrum of a small network."""
+    """Return how curvatures of slices compare with the full spectrum of a small network, before and after training."""
     rows = []
     for name, item in results.slices.items():
-        info, condition = item.info, item.info.get("condition") or {}
-        means = info.get("mean_curvature") or [None, None]
-        shares = [info.get(key) for key in ("negative_fraction", "slices_nonconvex")]
-        cells = [number_cell(value) for value in (*means, info.get("weighted_p_value"))]
-        cells += [Cell(percent(share), None if share is None else 100 * share) for share in shares]
-        cells += [number_cell(condition.get(key)) for key in ("slice_median", "full")]
-        rows.append((Cell(name), count_cell(info.get("parameters")), *cells))
+        size = item.info.get("parameters")
+        for place, info in (("after training", item.info), ("at initialization", item.info.get("start"))):
+            if info:
+                rows.append((Cell(name), count_cell(size), Cell(place), *_slice_cells(info, size)))
     columns = (
-        *("network", "parameters", "mean curvature of directions", "mean eigenvalue", "p value"),
-        *("negative eigenvalues", "non-convex slices", "condition of slices, median", "condition, full"),
+        *("network", "parameters", "point", "training loss", "mean curvature of directions", "its standard error"),
+        *("mean eigenvalue", "p value", "negative eigenvalues", "non-convex slices", "slices beyond the spectrum"),
+        *("condition of slices, median", "condition of the full Hessian"),
     )
     text = (
         "Curvatures along random directions against averages of all eigenvalues with chi-square weights "
-        "(two-sample Kolmogorov-Smirnov p value), and how often a slice shows what the full Hessian has."
+        "(two-sample Kolmogorov-Smirnov p value), and how often a slice shows what the full Hessian has. Negative, "
+        "non-convex and beyond count by more than the rounding of n eigenvalues: n times the precision of float64 "
+        "times the largest. Condition numbers of the full Hessian are lower bounds; where its smallest eigenvalue "
+        "is zero to that rounding, the bound is the rounding’s."
     )
     return Table("slice-curvatures", "Random slices and the full spectrum", text, columns, tuple(rows))
+
+
+def _slice_cells(info: Mapping[str, Any], size: int | None) -> list[Cell]:
+    condition = info.get("condition") or {}
+    mean, trace = info.get("mean_curvature") or (None, None)
+    numbers = (info.get("train_loss"), mean, info.get("mean_curvature_error"), trace, info.get("weighted_p_value"))
+    shares = [info.get(key) for key in ("negative_fraction", "slices_nonconvex", "slices_beyond_spectrum")]
+    return [
+        *(number_cell(number) for number in numbers),
+        *(Cell(percent(share), None if share is None else 100 * share) for share in shares),
+        number_cell(condition.get("slice_median")),
+        _at_least(condition.get("full"), size),
+    ]
+
+
+def _at_least(condition: float | None, size: int | None) -> Cell:
+    """Return a lower bound, and whether the matrix (size, size) is singular as far as float64 can tell.
+
+    The bound is |lambda|_max / (|lambda|_min + r), r = size eps |lambda|_max: at least 1 / (2 size eps) where
+    |lambda|_min is not above the rounding r.
+    """
+    known = number_cell(condition)
+    if condition is None or known is NOTHING:
+        return NOTHING
+    singular = size is not None and condition * 2 * size * sys.float_info.epsilon >= 1
+    return Cell(f"at least {known.text}{' (singular to rounding)' if singular else ''}", condition)

@@ -9,17 +9,8 @@ from lossatlas.report.artefacts import Results
 from lossatlas.report.cells import NOTHING, number_cell
 from lossatlas.report.tabular import Cell, Table
 from lossatlas.report.wording import percent, run_title
+from lossatlas.shape.measures import MEASURES
 
-MEASURES = {
-    "curvature": "curvature at the centre",
-    "doubling_radius": "radius, loss doubles",
-    "level_radius": "radius, loss 0.1 higher",
-    "convex_share": "convex share",
-    "nonconvex_level": "lowest non-convex loss",
-    "level_width": "width, 0.1 level",
-    "rise_width": "width, 0.1 above the centre",
-    "level_area": "area, 0.1 level",
-}
 GROUPS = {"vgg9": "VGG-9", "resnet56": "ResNet-56", "all": "all"}
 
 
@@ -37,12 +28,18 @@ def sharpness_table(results: Results) -> Table:
         rows.append((*first, *(_number(entry, spread.get(name) or {}, key) for key in MEASURES)))
     text = (
         "Curvature and radii are means over filter-normalized random directions (nats and multiples of a "
-        "direction); convex share, widths, areas and the lowest loss without convexity belong to the plane of two "
-        "such directions. A width is the diameter of the disc of equal area. “Beyond” is more than the range that "
-        "was looked at; ± is the standard deviation over seeds."
+        "direction); the other numbers belong to the plane of two such directions" + _grid(results) + ". A width is "
+        "the diameter of the disc of equal area; “above” is above the loss at the centre. “Beyond” is more than the "
+        "range that was looked at, a dash a number that is not known; ± is the standard deviation over seeds."
     )
-    columns = ("run", "network", "test error", *MEASURES.values())
+    columns = ("run", "network", "test error", *(measure.title for measure in MEASURES.values()))
     return Table("sharpness-numbers", "Sharpness numbers", text, columns, tuple(rows))
+
+
+def _grid(results: Results) -> str:
+    """Return on which points the planes were compared."""
+    grid = results.sharpness.get("grid")
+    return f", of which {grid[0]} x {grid[1]} points are used in every plane" if grid else ""
 
 
 def _number(entry: Mapping[str, Any], spread: Mapping[str, Any], key: str) -> Cell:
@@ -59,13 +56,13 @@ def correlation_table(results: Results) -> Table:
     if results.sharpness.get("correlation"):
         groups.setdefault("all", results.sharpness["correlation"])
     rows = []
-    for key, title in MEASURES.items():
+    for key, measure in MEASURES.items() if groups else ():
         found = [(groups.get(group) or {}).get(key) or {} for group in GROUPS]
-        if any(item.get("spearman") is not None for item in found):
-            rows.append((Cell(title), *(cell for item in found for cell in _correlation(item))))
+        rows.append((Cell(measure.title), *(cell for item in found for cell in _correlation(item))))
     text = (
         "Spearman’s rank correlation with test error, number of runs and p value; repeats with other seeds are "
-        "left out. A larger curvature is sharper, a larger radius, width, area, share or level flatter."
+        "left out, and so are runs of which the number is not known. A dash: fewer than three runs, or the number is "
+        "the same for all. A larger curvature is sharper, every other number flatter where it is larger."
     )
     pairs = [f"{title}, {what}" for title in GROUPS.values() for what in ("correlation", "runs", "p value")]
     title = "Rank correlation of sharpness with test error"

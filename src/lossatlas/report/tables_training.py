@@ -14,6 +14,7 @@ from lossatlas.report.targets import Targets
 from lossatlas.report.wording import NOT_RUN, nats, run_title
 
 SCHEMES = {"li": "Li", "glorot": "Glorot", "torch": "default", "garipov": "Garipov"}
+MODES = {"train_mode": "initial loss", "eval_mode": "with running statistics"}
 
 
 def _planned(results: Results, kind: str, found: Mapping[str, Any]) -> dict[str, str]:
@@ -31,14 +32,16 @@ def initialization_table(results: Results, targets: Targets) -> Table:
     for name, run in _planned(results, "probe", results.probes).items():
         probe = results.probes.get(name)
         losses = (probe or {}).get("initialization") or {}
-        cells = [_losses((losses.get(scheme) or {}).get("train_mode"), probe is None) for scheme in schemes]
+        cells = [_losses((losses.get(scheme) or {}).get(mode), probe is None) for mode in MODES for scheme in schemes]
         entry = sharp.get(run) or {}
         beyond = "nonconvex_level" in entry.get("beyond", ())
         lost = Cell("beyond") if beyond else number_cell(entry.get("nonconvex_level"))
         rows.append((Cell(run), Cell(run_title(run, results)), *cells, Cell(f"{level:g}", level), lost))
-    columns = ("run", "network", *(f"initial loss, {SCHEMES[scheme]}" for scheme in schemes))
+    initial = (f"{words}, {SCHEMES[scheme]}" for words in MODES.values() for scheme in schemes)
+    columns = ("run", "network", *initial)
     text = (
-        "Mean loss at initialization with batch statistics (nats), with the standard deviation over seeds; the "
+        "Mean loss at initialization (nats) with the statistics of each batch, as in the first step of training, and "
+        "with fresh running statistics (mean 0, variance 1), with the standard deviation over seeds; the "
         "level that the paper names; and the lowest loss at which the surface about the trained network is not "
         "convex (“beyond”: it is convex all over the plane)."
     )

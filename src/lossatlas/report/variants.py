@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 DECAY = 5e-4  # the papers' weight decay where there is one
 BATCHES = {"vgg9": (128, 8192), "resnet56": (128, 4096)}  # network: the small and the large batch of Li et al.
@@ -47,3 +50,26 @@ def _eight(network: str) -> dict[str, Variant]:
 
 
 VARIANTS = _eight("vgg9") | _eight("resnet56")
+
+
+def departures(run: str, train: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return in words how a run was trained other than its name says, nothing for names of no variant.
+
+    Batch sizes that are no published one stand for the small or the large one, as the name says.
+
+    Args:
+        run: a run's name.
+        train: its optimizer, weight decay and batch size, as far as they are known.
+    """
+    variant = VARIANTS.get(run)
+    if variant is None:
+        return ()
+    optimizer, decay, batch = (train.get(key) for key in ("optimizer", "weight_decay", "batch_size"))
+    found = []
+    if optimizer and not str(optimizer).startswith(variant.optimizer):
+        found.append(next((OPTIMIZERS[name] for name in OPTIMIZERS if str(optimizer).startswith(name)), str(optimizer)))
+    if decay is not None and not math.isclose(decay, variant.weight_decay):
+        found.append(f"weight decay {decay:g}")
+    if batch in BATCHES[variant.network] and batch != variant.batch_size:
+        found.append(f"batch {batch:,}")
+    return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from lossatlas.files import read_json, write_json
 from lossatlas.landscape.profiles import profile
 from lossatlas.results import VALUES, Profile
+from lossatlas.shape.radii import curvature
 from lossatlas.stages.job import Job
 from lossatlas.stages.landscape import Subject, account, axis, engine_settings, load_subject
 
@@ -40,18 +42,28 @@ def _cut(job: Job, subject: Subject, name: str, cut: Mapping[str, Any]) -> Profi
 
 
 def _numbers(cut: Mapping[str, Any], found: Profile) -> dict[str, Any]:
-    known = found.curvature[np.isfinite(found.curvature)]
+    bent = curvature(found)
+    missing = bent.directions - bent.finite
+    lost = (
+        f"the curvature is not finite along {missing} of {bent.directions} directions"
+        if missing and found.computed.any()
+        else ""
+    )
     return {
         "normalization": cut["normalization"],
         "repeats": cut["repeats"],
-        "mean_curvature": float(known.mean()) if len(known) else None,
-        "std_curvature": float(known.std(ddof=1)) if len(known) > 1 else None,
-        "note": found.note,
+        "mean_curvature": bent.mean if math.isfinite(bent.mean) else None,
+        "std_curvature": bent.std if math.isfinite(bent.std) else None,
+        "finite_curvatures": bent.finite,
+        "note": "; ".join(filter(None, [found.note, lost])),
     }
 
 
 def compute(job: Job) -> None:
-    """Write `<cut>.h5` for each cut, and `profile.json` with the mean curvature of each."""
+    """Write `<cut>.h5` for each cut, and `profile.json` with the mean curvature of each.
+
+    It is null unless the curvature is finite along every direction.
+    """
     subject = load_subject(job)
     note = f"the run diverged ({subject.run['note']})" if subject.diverged else ""
     numbers = {}

@@ -16,7 +16,7 @@ from synthetic_claims import (
     make_path,
     make_probe,
     make_profile,
-    make_slices,
+    make_run,
     make_weights,
     saddle,
     with_cut,
@@ -114,11 +114,45 @@ def probed(name: str, part: str, **values: Any) -> Change:
     return lambda r: replace(r, probes={**r.probes, name: {**record, part: {**record[part], **values}}})
 
 
-def sliced(*, info: dict[str, Any] | None = None, **arrays: Any) -> Change:
+def sliced(*, at: str = "end", **numbers: Any) -> Change:
     def change(results: Results) -> Results:
         old = results.slices["small"]
-        found = replace(old, info={**old.info, **(info or {})}, curvatures=replace(make_slices(), **arrays))
-        return replace(results, slices={"small": found})
+        start = {**old.info["start"], **(numbers if at == "start" else {})}
+        info = {**old.info, **(numbers if at == "end" else {}), "start": start}
+        return replace(results, slices={"small": replace(old, info=info)})
+
+    return change
+
+
+def seeds(name: str, **changes: Any) -> Change:
+    """Give a run two repeats; each change is a list with one value per repeat."""
+
+    def change(results: Results) -> Results:
+        more = {
+            f"{name}_seed{i + 1}": make_run(
+                f"{name}_seed{i + 1}", **{"error": 0.1} | {k: v[i] for k, v in changes.items()}
+            )
+            for i in range(2)
+        }
+        return replace(results, runs={**results.runs, **more})
+
+    return change
+
+
+def all_of(*changes: Change) -> Change:
+    def change(results: Results) -> Results:
+        for each in changes:
+            results = each(results)
+        return results
+
+    return change
+
+
+def line_seeds(name: str, *sharp: tuple[float, float]) -> Change:
+    def change(results: Results) -> Results:
+        first = results.lines[name]
+        more = {f"{name}_seed{i}": replace(first, line=make_line(*pair)) for i, pair in enumerate(sharp, 1)}
+        return replace(results, lines={**results.lines, **more})
 
     return change
 
@@ -140,9 +174,21 @@ ALONG, ACROSS = np.full(EPOCHS + 1, 0.2), np.full(EPOCHS + 1, 0.95)
 STRAIGHT = 10.0 - 0.25 * np.arange(EPOCHS + 1)
 
 BROKEN: list[tuple[str, Change, str]] = [
-    ("fig2_sharpness_flips", line("vgg9_nowd_interpolation", 20.0, 2.0), "width, small batch, no weight decay is not"),
-    ("fig2_sharpness_flips", line("vgg9_interpolation", 2.0, 20.0), "width, large batch, weight decay is not above"),
-    ("fig2_sharpness_flips", line("vgg9_interpolation", 0.0, 0.0), "width, large batch, weight decay is not above"),
+    (
+        "fig2_sharpness_flips",
+        line("vgg9_nowd_interpolation", 20.0, 2.0),
+        "vgg9_nowd_interpolation: width, small batch is not",
+    ),
+    (
+        "fig2_sharpness_flips",
+        line("vgg9_interpolation", 2.0, 20.0),
+        "vgg9_interpolation: width, large batch is not above",
+    ),
+    (
+        "fig2_sharpness_flips",
+        line("vgg9_interpolation", 0.0, 0.0),
+        "vgg9_interpolation: width, large batch is not above",
+    ),
     ("fig2_weight_norm", norm("vgg9_nowd", ZIGZAG), "the norm of vgg9_nowd does not grow steadily"),
     ("fig2_weight_norm", norm("vgg9_large_nowd", 20 - np.arange(EPOCHS + 1) / 9), "vgg9_large_nowd does not grow"),
     (
@@ -218,10 +264,40 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("condition_number", probed("vgg9", "condition", full_lower_bound=15.0), "vgg9: the full one is not shown"),
     ("noshort156_untrainable", run("resnet158_noshort_lr001", error=0.5, train_error=0.5), "lr001 trains"),
     ("noshort156_untrainable", run("resnet158", error=0.9, train_error=0.9), "the control, does not train either"),
-    ("projected_curvature", sliced(info={"weighted_p_value": 1e-4}), "not distributed as the weighted averages"),
-    ("projected_curvature", sliced(measured=np.linspace(3, 4, 201)), "their mean is not the mean eigenvalue"),
-    ("projected_curvature", sliced(slice_max=np.full(201, 9.5)), "outside the spectrum"),
-    ("projected_curvature", sliced(eigenvalue=np.linspace(0, 8, 101)), "slices are not convex, the full function is"),
+    ("projected_curvature", sliced(weighted_p_value=1e-4), "after training: measured curvatures are not distributed"),
+    (
+        "projected_curvature",
+        sliced(at="start", weighted_p_value=1e-4),
+        "at initialization: measured curvatures are not",
+    ),
+    ("projected_curvature", sliced(mean_curvature=[4.2, 4.0]), "after training: their mean is not the mean eigenvalue"),
+    ("projected_curvature", sliced(at="start", mean_curvature=[3.8, 4.0]), "at initialization: their mean is not"),
+    ("projected_curvature", sliced(slices_beyond_spectrum=0.01), "after training: a slice's curvature lies outside"),
+    (
+        "projected_curvature",
+        sliced(at="start", slices_beyond_spectrum=0.01),
+        "initialization: a slice's curvature lies",
+    ),
+    (
+        "projected_curvature",
+        sliced(slices_nonconvex=0.1, negative_fraction=0.0),
+        "after training: slices are not convex, the full function is",
+    ),
+    (
+        "projected_curvature",
+        sliced(at="start", negative_fraction=0.0),
+        "at initialization: slices are not convex, the full function is",
+    ),
+    (
+        "fig2_sharpness_flips",
+        line_seeds("vgg9_nowd_interpolation", (2.0, 2.2), (2.1, 1.9)),
+        "vgg9_nowd_interpolation: width, large batch only within the spread of 3 seeds",
+    ),
+    (
+        "norm_per_iteration",
+        all_of(seeds("vgg9_nowd"), seeds("vgg9_large_nowd"), step_norm("vgg9_nowd_seed1", 1.9)),
+        "no weight decay: the norms do not change at the same rate (mean and spread of 3 seeds)",
+    ),
 ]
 
 
@@ -251,7 +327,7 @@ MISSING: list[tuple[str, Change, str]] = [
         "no level radius of vgg9; no level radius of vgg9_nowd",
     ),
     ("fig3_filter_norm_ranks", run("vgg9", error=0.9, loss=2.2), "run vgg9 has not learnt: its training loss is 2.2"),
-    ("fig5_contour_width", sharp("resnet20", level_width=None), "none where the loss at the centre is above 0.1"),
+    ("fig5_contour_width", sharp("resnet20", level_width=None), "no level width of resnet20"),
     ("fig6_width_flattens", lambda r: without(r, "runs", "wrn56_8"), "run wrn56_8 is not there"),
     ("fig7_convex_looks_convex", lambda r: without(r, "hessians", "densenet121"), "no Hessian map of densenet121"),
     ("fig7_convex_looks_convex", lambda r: without(r, "planes", "resnet56"), "no plane resnet56"),
@@ -266,6 +342,16 @@ MISSING: list[tuple[str, Change, str]] = [
     ("condition_number", lambda r: replace(r, probes={}), "no condition number"),
     ("noshort156_untrainable", lambda r: without(r, "runs", "resnet158"), "run resnet158 is not there"),
     ("projected_curvature", lambda r: replace(r, slices={}), "no slices"),
+    ("projected_curvature", sliced(at="start", slices_nonconvex=0.0), "a slice that is not convex: all are"),
+    ("projected_curvature", sliced(at="start", negative_fraction=None), "no negative fraction of the slices small at"),
+    ("projected_curvature", sliced(mean_curvature=[None, 1.0]), "no mean curvature of the slices small after training"),
+    (
+        "depth_transition",
+        probed("resnet110_noshort", "initialization", li={}),
+        "no losses of resnet110_noshort at init",
+    ),
+    ("init_below_2_5", probed("resnet20", "initialization", li={"train_mode": []}), "no losses of resnet20 at init"),
+    ("sec7_random_dirs_fail", probed("vgg9", "random_cosine", mean=np.nan), "vgg9: mean |cos| over 100 pairs is not a"),
 ]
 
 
@@ -284,9 +370,9 @@ def test_the_norm_must_settle_before_the_first_drop(all_hold: Results, targets: 
     slow = with_history(all_hold, "vgg9", step_weight_norm=falling)
     large = with_history(slow, "vgg9_large", step_weight_norm=falling[: 2 * EPOCHS])
     found = judge(RULES["norm_per_iteration"], large, targets)
-    assert found.detail == "with weight decay the norm has not settled when the learning rate drops"
+    assert found.detail == "with weight decay the norm has not settled when the learning rate drops; one seed"
     steps = {number.label: number.value for number in found.numbers}
-    assert steps["steps of both before the first drop, weight decay"] == 2 * DROP
+    assert steps["weight decay: steps of both before the first drop"] == 2 * DROP
 
 
 def test_ratios_are_compared_where_the_surface_looks_convex_and_where_not(all_hold: Results, targets: Targets) -> None:
@@ -295,23 +381,140 @@ def test_ratios_are_compared_where_the_surface_looks_convex_and_where_not(all_ho
     assert numbers["resnet56_noshort: points that do not"] == 5  # the column x = 0
     assert numbers["resnet56_noshort: median ratio where it looks convex"] == pytest.approx(0.03)
     assert numbers["resnet56_noshort: median ratio elsewhere"] == pytest.approx(0.8)
-    assert numbers["densenet121: points with a ratio below 1 %"] == 100
+    assert numbers["densenet121: points of the map with a ratio below 1 %"] == 100
     blind = mapped("resnet56_noshort", 0.9, loss=saddle)(all_hold)
     assert "not larger where it does not look convex" in judge(RULES["fig7_convex_looks_convex"], blind, targets).detail
 
 
-def test_points_that_did_not_converge_do_not_count(all_hold: Results, targets: Targets) -> None:
+@pytest.mark.parametrize(("columns", "verdict"), [(2, "holds"), (3, "does not hold")])
+def test_points_that_did_not_converge_are_points_of_the_map_but_not_below_one_percent(
+    all_hold: Results, targets: Targets, columns: int, verdict: str
+) -> None:
     item = all_hold.hessians["densenet121"]
     assert item.map is not None
-    low = item.map.lambda_min.copy()
-    low[:3] = -10.0  # a ratio of 1 in three of five columns
-    wrong = replace(item, map=replace(item.map, lambda_min=low))
-    rule, hessians = RULES["fig7_convex_looks_convex"], {**all_hold.hessians, "densenet121": wrong}
-    assert judge(rule, replace(all_hold, hessians=hessians), targets).verdict == "does not hold"
     converged = np.ones((5, 5), dtype=bool)
-    converged[:3] = False
-    hessians["densenet121"] = replace(wrong, map=replace(wrong.map, converged=converged))  # type: ignore[type-var]
-    assert judge(rule, replace(all_hold, hessians=hessians), targets).verdict == "holds"
+    converged[:columns] = False
+    hessians = {**all_hold.hessians, "densenet121": replace(item, map=replace(item.map, converged=converged))}
+    found = judge(RULES["fig7_convex_looks_convex"], replace(all_hold, hessians=hessians), targets)
+    numbers = {number.label: number.value for number in found.numbers}
+    assert found.verdict == verdict
+    assert numbers["densenet121: points of the map with a ratio below 1 %"] == 100 - 20 * columns
+    assert numbers["densenet121: points of the map that converged"] == 100 - 20 * columns
+
+
+def test_points_that_were_not_computed_do_not_count(all_hold: Results, targets: Targets) -> None:
+    item = all_hold.hessians["densenet121"]
+    assert item.map is not None
+    done = np.ones((5, 5), dtype=bool)
+    done[:3] = False
+    hessians = {**all_hold.hessians, "densenet121": replace(item, map=replace(item.map, computed=done, converged=done))}
+    found = judge(RULES["fig7_convex_looks_convex"], replace(all_hold, hessians=hessians), targets)
+    assert found.verdict == "holds"
+
+
+def test_a_network_that_has_not_learnt_has_no_condition_number(all_hold: Results, targets: Targets) -> None:
+    bad = probed("resnet56", "condition", slice=50.0)(all_hold)
+    assert judge(RULES["condition_number"], bad, targets).verdict == "does not hold"
+    found = judge(RULES["condition_number"], with_run(bad, "resnet56", error=0.9, loss=2.3), targets)
+    assert found.verdict == "holds"
+    assert "left out: run resnet56 has not learnt" in found.detail
+    assert not any(number.label.startswith("resnet56:") for number in found.numbers)
+
+
+def test_lines_of_all_seeds_give_the_widths(all_hold: Results, targets: Targets) -> None:
+    three = line_seeds("vgg9_nowd_interpolation", (2.2, 20.0), (1.8, 20.0))(all_hold)
+    found = judge(RULES["fig2_sharpness_flips"], three, targets)
+    numbers = {number.label: number for number in found.numbers}
+    width = numbers["vgg9_nowd_interpolation: width, small batch"]
+    assert (width.n, found.verdict) == (3, "holds")
+    assert width.value == pytest.approx(np.mean([np.sqrt(0.1 / k) for k in (2.0, 2.2, 1.8)]))
+    assert width.spread is not None
+    assert numbers["vgg9_interpolation: width, small batch"].n == 1
+    assert found.detail == "one seed of vgg9_interpolation"
+    gone = {**three.lines, "vgg9_nowd_interpolation_seed1": replace(three.lines["vgg9_interpolation"], line=None)}
+    found = judge(RULES["fig2_sharpness_flips"], replace(three, lines=gone), targets)
+    assert next(number for number in found.numbers if number.label == width.label).n == 2
+    assert "left out: no interpolation vgg9_nowd_interpolation_seed1" in found.detail
+
+
+def test_a_width_to_the_end_of_the_line_is_a_lower_bound(all_hold: Results, targets: Targets) -> None:
+    found = judge(RULES["fig2_sharpness_flips"], line("vgg9_nowd_interpolation", 0.0, 20.0)(all_hold), targets)
+    width = next(number for number in found.numbers if number.label == "vgg9_nowd_interpolation: width, small batch")
+    assert (width.text, found.verdict) == ("at least 0.5 of the segment", "holds")
+
+
+def test_norms_of_all_seeds_are_compared(all_hold: Results, targets: Targets) -> None:
+    names = ("vgg9", "vgg9_large", "vgg9_nowd", "vgg9_large_nowd")
+    three = all_of(*(seeds(name) for name in names))(all_hold)
+    found = judge(RULES["norm_per_iteration"], three, targets)
+    assert (found.verdict, found.detail) == ("holds", "")
+    assert {number.n for number in found.numbers if "ratio" in number.label} == {3}
+    alone = judge(RULES["norm_per_iteration"], all_of(*(seeds(name) for name in names[1:]))(all_hold), targets)
+    assert next(number for number in alone.numbers if number.label == "weight decay: ratio of the changes").n == 1
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        *("fig2_sharpness_flips", "fig2_weight_norm", "fig2_weight_histogram", "fig3_filter_norm_ranks"),
+        *("fig5_depth_chaos", "fig5_contour_width", "fig6_width_flattens", "depth_transition", "init_below_2_5"),
+        *("small_batch_generalizes", "norm_per_iteration", "noshort156_untrainable", "path_turns"),
+    ],
+)
+def test_a_verdict_on_single_runs_says_so(all_hold: Results, targets: Targets, claim: str) -> None:
+    assert judge(RULES[claim], all_hold, targets).detail.endswith("one seed")
+
+
+def test_what_has_one_seed_among_others_is_named(all_hold: Results, targets: Targets) -> None:
+    some = all_of(seeds("vgg9", error=[0.06, 0.061]), seeds("vgg9_large", error=[0.11, 0.111]))(all_hold)
+    found = judge(RULES["small_batch_generalizes"], some, targets)
+    named = found.detail.partition("one seed of ")[2].split(", ")
+    assert "vgg9_large_nowd" in named
+    assert not {"vgg9", "vgg9_large"} & set(named)
+
+
+@pytest.mark.parametrize("reason", ["the loss at the centre, 0.14, is above 0.1", "the set goes on beyond the plane"])
+def test_without_a_level_set_the_width_above_the_centre_is_for_information(
+    all_hold: Results, targets: Targets, reason: str
+) -> None:
+    unknown = with_sharpness(all_hold, "resnet110", level_width=None, rise_width=0.3, unknown={"level_width": reason})
+    unknown = with_sharpness(unknown, "resnet20", rise_width=0.4)
+    found = judge(RULES["fig5_contour_width"], unknown, targets)
+    assert (found.verdict, found.detail) == ("not run", f"no level width of resnet110 ({reason})")
+    assert [(number.label, number.value) for number in found.numbers] == [
+        ("for information, resnet20: width 0.1 above the loss at the centre", 0.4),
+        ("for information, resnet110: width 0.1 above the loss at the centre", 0.3),
+    ]
+    known = with_sharpness(unknown, "resnet110", level_width=0.37)
+    assert len(judge(RULES["fig5_contour_width"], known, targets).numbers) == 5
+
+
+def test_a_level_beyond_the_range_of_one_seed_is_no_level_below(all_hold: Results, targets: Targets) -> None:
+    entries = all_hold.sharpness["runs"]
+    beyond = {**entries["resnet56_noshort"], "nonconvex_level": None, "beyond": ["nonconvex_level"]}
+    some = replace(all_hold, sharpness={"runs": {**entries, "resnet56_noshort_seed1": beyond}})
+    found = judge(RULES["init_below_2_5"], some, targets)
+    level = next(n for n in found.numbers if n.label == "resnet56_noshort: lowest loss without convexity")
+    assert level.text == "at least 2 nats (2 seeds)"
+    assert "resnet56_noshort stays convex beyond 2.5" in found.detail
+
+
+def test_the_path_says_how_far_its_checkpoints_lie_apart(all_hold: Results, targets: Targets) -> None:
+    every = np.arange(0, EPOCHS + 1, 2)
+    whole = make_path((0.5, 0.2))
+    thin = {name: getattr(whole, name)[every] for name in ("epoch", "path_x", "path_y", "distance", "alignment")}
+    for change, apart in ((path("vgg9"), 1), (path("vgg9", **thin), 2)):
+        numbers = {n.label: n.value for n in judge(RULES["path_turns"], change(all_hold), targets).numbers}
+        assert numbers["epochs between checkpoints, at most"] == apart
+
+
+def test_one_radius_beyond_its_range_makes_the_mean_a_lower_bound(all_hold: Results, targets: Targets) -> None:
+    owners = {**all_hold.profiles, "vgg9_seed1": replace(all_hold.profiles["vgg9"], name="vgg9_seed1")}
+    some = with_cut(replace(all_hold, profiles=owners), "vgg9_seed1", "filter", make_profile(9.0))
+    found = judge(RULES["a2_layer_norm_fails"], some, targets)
+    radius = {n.label: n for n in found.numbers if n.label.endswith("radius, filter")}
+    assert radius["vgg9: radius, filter"].bound == "at least"
+    assert radius["vgg9_large: radius, filter"].bound == ""
 
 
 def test_a_diverged_network_does_not_train(all_hold: Results, targets: Targets) -> None:
@@ -319,7 +522,9 @@ def test_a_diverged_network_does_not_train(all_hold: Results, targets: Targets) 
     final = dict.fromkeys(done.info["final"])
     wild = replace(done, info={**done.info, "status": "diverged", "final": final})
     found = judge(RULES["noshort156_untrainable"], replace(all_hold, runs={**all_hold.runs, done.name: wild}), targets)
-    assert (found.verdict, found.detail) == ("holds", "resnet158_noshort diverged")
+    assert (found.verdict, found.detail) == ("holds", "resnet158_noshort diverged; one seed")
+    error = next(number for number in found.numbers if number.label == "resnet158_noshort: training error")
+    assert error.text == "diverged"
 
 
 def test_a_level_beyond_the_range_counts_as_above(all_hold: Results, targets: Targets) -> None:

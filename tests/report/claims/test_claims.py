@@ -92,8 +92,53 @@ def test_numbers_are_readable() -> None:
     assert Number("a", 0.123456, "nats").text == "0.1235 nats"
     assert Number("a", 0.5, "", 0.0123, 3).text == "0.5 ± 0.012 (3 seeds)"
     assert Number("a", 2.0, bound="at least").text == "at least 2"
-    assert (Number("a", None).text, Number("a", None).size) == ("none", float("inf"))
-    assert Evidence().add("a", [1.0, None]).value is None
+    assert (Number("a", None).text, Number("a", None).size) == ("beyond the range", float("inf"))
+    assert Evidence().add("a", None, none="diverged").text == "diverged"
+
+
+@pytest.mark.parametrize("beyond", [None, float("inf")])
+def test_one_of_several_beyond_the_range_makes_a_lower_bound(beyond: float | None) -> None:
+    found = Evidence()
+    number = found.add("a", [1.0, beyond, 2.0])
+    assert (number.value, number.n, number.bound, number.ceiling) == (1.5, 3, "at least", float("inf"))
+    assert number.text == "at least 1.5 ± 0.71 (3 seeds)"
+    found.greater(number, found.add("b", 0.5))
+    assert not found.failed
+    found.greater(found.add("c", 4.0), number)
+    assert found.failed == ["c is not shown to be above that of a, a lower bound"]
+    assert found.add("d", [beyond, beyond]).text == "beyond the range"
+
+
+@pytest.mark.parametrize("value", [float("nan"), -float("inf")])
+@pytest.mark.parametrize("several", [False, True])
+def test_what_is_not_a_number_decides_nothing(all_hold: Results, targets: Targets, value: float, several: bool) -> None:
+    def decide(results: Results) -> Evidence:
+        found = Evidence()
+        found.greater(found.add("moon: width", [1.0, value] if several else value), found.add("b", 1.0))
+        return found
+
+    found = judge(Rule("a4_repeatable", "Look up.", decide, ()), all_hold, targets)
+    assert (found.verdict, found.detail) == ("not run", "moon: width is not a number")
+
+
+def test_seeds_are_counted_by_run() -> None:
+    found = Evidence()
+    found.add("count", 5)
+    assert found.single == []
+    found.add("a: error", [1.0])
+    assert found.single == ["one seed"]
+    found.add("b: error", [1.0, 2.0])
+    assert found.single == ["one seed of a"]
+    found.add("b: level", [1.0])
+    assert found.single == ["one seed"]
+
+
+def test_numbers_are_kept_where_nothing_is_decided(all_hold: Results, targets: Targets) -> None:
+    def decide(results: Results) -> Evidence:
+        raise MissingError("the moon", [Number("a", 1.0)])
+
+    found = judge(Rule("a4_repeatable", "Look up.", decide, ()), all_hold, targets)
+    assert (found.verdict, found.numbers) == ("not run", (Number("a", 1.0),))
 
 
 def test_claims_survive_their_file_and_decide_no_check(all_hold: Results, targets: Targets, tmp_path: Path) -> None:

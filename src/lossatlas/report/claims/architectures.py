@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from lossatlas.report.artefacts import Results
-from lossatlas.report.claims.inputs import errors, gather, probe, sharpness
+from lossatlas.report.claims.inputs import errors, gather, probe, seeds_of, sharpness
 from lossatlas.report.claims.rule import Evidence, MissingError, Number, Rule
-from lossatlas.report.claims.shape import RISE, spearman
+from lossatlas.report.claims.trainability import initial_losses
+from lossatlas.shape.radii import RISE
+from lossatlas.shape.ranks import spearman
 
 DEPTHS = (20, 56, 110)
 WITH, WITHOUT = ([f"resnet{depth}{suffix}" for depth in DEPTHS] for suffix in ("", "_noshort"))
@@ -44,19 +47,28 @@ def depth_chaos(results: Results) -> Evidence:
 def contour_width(results: Results) -> Evidence:
     """Compare the width of the 0.1 level set at 20 and at 110 layers."""
     runs = (WITH[0], WITH[2])
-    values = gather(partial(_contour, results), runs)
+    try:
+        values = gather(partial(sharpness, results, key="level_width"), runs)
+    except MissingError as missing:
+        raise MissingError(str(missing), _rises(results, runs)) from None
     found = Evidence()
     widths = [found.add(f"{run}: width", values[run], "of the directions") for run in runs]
     ratio = found.add("ratio", widths[1].size / widths[0].size if widths[0].size else None)
     found.require(1 / ALIKE <= ratio.size <= ALIKE, "the widths differ by more than a quarter")
+    found.numbers += _rises(results, runs)
     return found
 
 
-def _contour(results: Results, run: str) -> list[float | None]:
-    try:
-        return sharpness(results, run, "level_width")
-    except MissingError as missing:
-        raise MissingError(f"{missing} (there is none where the loss at the centre is above {RISE})") from None
+def _rises(results: Results, runs: Sequence[str]) -> list[Number]:
+    """Return the widths of the sets above the centre's own loss, which always exist but are not the paper's."""
+    entries, found = results.sharpness.get("runs") or {}, Evidence()
+    for run in runs:
+        seeds = [entries[name] for name in seeds_of(run, entries) if name in entries]
+        widths = [entry["rise_width"] for entry in seeds if entry.get("rise_width") is not None]
+        if widths:
+            label = f"for information, {run}: width {RISE} above the loss at the centre"
+            found.add(label, widths, "of the directions")
+    return found.numbers
 
 
 def width_flattens(results: Results) -> Evidence:
@@ -83,15 +95,15 @@ def depth_transition(results: Results) -> Evidence:
     found = Evidence()
     share = _shares(results, found, [WITH[0], *WITHOUT])
     levels = gather(partial(sharpness, results, key="nonconvex_level"), WITHOUT)
-    initial = probe(results, WITHOUT[2], "initialization")["li"]["train_mode"]
-    start = found.add(f"{WITHOUT[2]}: initial loss", initial, "nats")
+    initial = initial_losses(probe(results, WITHOUT[2], "initialization"), WITHOUT[2], "li")
+    start = found.add(f"{WITHOUT[2]}: initial loss", initial, "nats", none="not finite")
     level = [found.add(f"{run}: lowest loss without convexity", levels[run], "nats") for run in WITHOUT]
     bound = HALF * share[WITH[0]].size
     found.require(share[WITHOUT[0]].size > bound, f"{WITHOUT[0]} is chaotic already")
     found.require(share[WITHOUT[1]].size <= bound, f"{WITHOUT[1]} is not chaotic yet")
     found.greater(level[0], level[1])
     found.greater(level[1], level[2])
-    nearer = abs(level[2].size - start.size) < abs(level[0].size - start.size)
+    nearer = abs(level[2].ceiling - start.size) < abs(level[0].size - start.size)
     found.require(nearer, "the level does not come nearer to that of initialization")
     return found
 
@@ -108,7 +120,9 @@ RULES = (
     Rule(
         "fig5_contour_width",
         f"With shortcuts, the widths of the {RISE} level set (diameter of the disc of equal area) at 110 and at 20 "
-        f"layers must have a ratio within a factor of {ALIKE:g}.",
+        f"layers must have a ratio within a factor of {ALIKE:g}. Where a centre's own loss is above {RISE} or a set "
+        "touches the border of its plane, nothing is decided; the widths above the centres' own losses are shown for "
+        "information.",
         contour_width,
         ("figure-5", "sharpness-numbers"),
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -10,9 +9,10 @@ from typing import Any, TypeVar
 from lossatlas.report.artefacts import Results, Run
 from lossatlas.report.claims.rule import MissingError
 from lossatlas.results import Plane, Profile, Trajectory
+from lossatlas.shape.grids import common_grid, grid_of, thinned
+from lossatlas.shape.groups import has_learnt
 
 T = TypeVar("T")
-UNTRAINED = 0.9  # of the loss of guessing: above it there is no minimizer whose surroundings could be looked at
 
 
 def gather(read: Callable[[str], T], names: Iterable[str]) -> dict[str, T]:
@@ -71,29 +71,29 @@ def errors(results: Results, run: str) -> list[float]:
     return [100 * value for item in repeats(results, run) if (value := item.final("test_error")) is not None]
 
 
-def guessing(run: Run) -> float:
-    """Return the loss of a uniform guess among the classes, nats."""
-    return math.log(int(run.info["num_classes"]))
-
-
 def learnt(results: Results, run: str) -> Run:
     """Return a run whose final training loss lies clearly below that of guessing."""
     found = finished(results, run)
     loss = found.final("train_loss")
-    if loss is None or loss >= UNTRAINED * guessing(found):
-        raise MissingError(
-            f"run {run} has not learnt: its training loss is {loss or math.nan:.3g}, no minimizer to look at"
-        )
+    if loss is None or not has_learnt(loss, int(found.info["num_classes"])):
+        value = "not known" if loss is None else f"{loss:.3g}"
+        raise MissingError(f"run {run} has not learnt: its training loss is {value}, no minimizer to look at")
     return found
 
 
 def sharpness(results: Results, run: str, key: str) -> list[float | None]:
-    """Return a sharpness number of a run that has learnt, one per seed; None where it lies beyond the range."""
+    """Return a sharpness number of a run that has learnt, one per seed; None where it lies beyond the range.
+
+    Raises:
+        MissingError: with the reason of the stage, where the number is not known.
+    """
     learnt(results, run)
     entries = results.sharpness.get("runs") or {}
     there = [name for name in seeds_of(run, entries) if _known(entries.get(name) or {}, key)]
     if run not in there:
-        raise MissingError(f"no {key.replace('_', ' ')} of {run}")
+        entry = entries.get(run) or {}
+        reason = (entry.get("unknown") or {}).get(key) or "; ".join(entry.get("missing") or ())
+        raise MissingError(f"no {key.replace('_', ' ')} of {run}{f' ({reason})' if reason else ''}")
     return [entries[name][key] for name in there]
 
 
@@ -120,11 +120,16 @@ def trajectory(results: Results, name: str) -> Trajectory:
 
 
 def plane(results: Results, name: str) -> Plane:
-    """Return a plane by its name."""
+    """Return a plane by its name, thinned to the grid on which the sharpness numbers compare all planes."""
     found = results.planes.get(name)
     if found is None or found.plane is None:
         raise MissingError(f"no plane {name}")
-    return found.plane
+    own = [item.plane for item in results.planes.values() if item.info.get("run") == item.name]
+    grid = common_grid(grid_of(item) for item in own if item is not None)
+    try:
+        return thinned(found.plane, grid) if grid else found.plane
+    except ValueError as error:
+        raise MissingError(f"the plane {name} on the grid of the others ({error})") from None
 
 
 def probe(results: Results, run: str, part: str) -> Mapping[str, Any]:

@@ -26,7 +26,8 @@ def pca_two_dims(results: Results) -> Evidence:
     paths, absent = available(lambda name: trajectory(results, name), EIGHT)
     found = Evidence(notes=[f"left out: {reason}" for reason in absent])
     for name, path in paths.items():
-        share = found.add(f"{name}: variation in two principal directions", 100 * float(path.captured[:2].sum()), "%")
+        two = 100 * float(path.captured[:2].sum())
+        share = found.add(f"{name}: variation in two principal directions", [two], "%")
         found.require(share.size >= 100 * LOW, f"{name}: less than {100 * LOW:g} %")
         found.require(share.size <= 100 * HIGH, f"{name}: more than {100 * HIGH:g} %")
     return found
@@ -39,7 +40,7 @@ def random_directions_fail(results: Results) -> Evidence:
     if not cosines:
         raise MissingError("; ".join(absent) or "no cosines of random directions")
     found = Evidence()
-    share = found.add("variation in two random directions", 100 * float(path.captured.sum()), "%")
+    share = found.add("vgg9: variation in two random directions", [100 * float(path.captured.sum())], "%")
     found.require(share.size < 100 * NOTHING, "two random directions capture more than 1 % of the variation")
     for name, record in cosines.items():
         mean = found.add(f"{name}: mean |cos| over {record['pairs']} pairs", record["mean"])
@@ -76,10 +77,13 @@ def turns(results: Results) -> Evidence:
     if not len(early) or not len(late):
         raise MissingError("checkpoints early and late at the initial rate on the trajectory vgg9")
     found = Evidence()
-    across = found.add("mean |cos| of step and gradient, first quarter of the initial rate", float(early.mean()))
-    along = found.add("the same, last quarter of the initial rate", float(late.mean()))
+    found.add("epochs between checkpoints, at most", int(np.diff(path.epoch).max()))
+    across = found.add("vgg9: mean |cos| of step and gradient, first quarter at the first rate", [float(early.mean())])
+    found.add("checkpoints in that quarter", len(early))
+    along = found.add("vgg9: the same, last quarter at the first rate", [float(late.mean())])
+    found.add("checkpoints in that quarter", len(late))
     before, after = _between(path, (1 - PART) * drop, drop), _between(path, drop, following)
-    kink = found.add("turn at the first drop", _angle(before, after), "degrees")
+    kink = found.add("vgg9: turn at the first drop", [_angle(before, after)], "degrees")
     found.require(across.size > RANDOM, "early steps do not run across the contours more than random ones")
     found.require(along.size < RANDOM, "late steps do not run along the contours more than random ones")
     found.require(kink.size >= KINK, "the path has no kink at the first drop")
@@ -107,7 +111,8 @@ RULES = (
         "VGG-9, SGD, small batch, weight decay, in the plane of Figure 9. The mean |cos| between a step and the "
         "loss gradient must be above that of a random angle, 2 / pi, in the first quarter of the epochs at the "
         f"initial rate and below it in the last quarter; at the first drop the path must turn by at least {KINK:g} "
-        "degrees (displacement of that last quarter against that up to the next drop).",
+        "degrees (displacement of that last quarter against that up to the next drop). A step is that between two "
+        "stored checkpoints.",
         turns,
         ("figure-9",),
     ),

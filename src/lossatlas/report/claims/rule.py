@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
@@ -12,10 +13,7 @@ from lossatlas.report.targets import Targets
 
 Verdict = Literal["holds", "does not hold", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("holds", "does not hold", "not run")
-
-
-class MissingError(Exception):
-    """What a rule needs is not there; the text names it."""
+BEYOND = "beyond the range"
 
 
 @dataclass(frozen=True)
@@ -24,11 +22,12 @@ class Number:
 
     Attributes:
         label: what was measured, on what.
-        value: the number, the mean where runs were repeated; None where it is not finite.
+        value: the number, the mean where runs were repeated; None where it lies beyond the range or is not finite.
         unit: its unit, empty for a plain number.
         spread: standard deviation over repeats with other seeds, where there are some.
         n: how many seeds.
-        bound: `at least` where the true value lies beyond the range that was looked at, else empty.
+        bound: `at least` where the true value lies beyond the range that was looked at, else empty; the words instead
+            of a number where `value` is None.
     """
 
     label: str
@@ -40,35 +39,76 @@ class Number:
 
     @property
     def size(self) -> float:
-        """The value for comparisons: infinity where it is None."""
-        return float("inf") if self.value is None else self.value
+        """The least that it may be: infinity where the value is None."""
+        return math.inf if self.value is None else self.value
+
+    @property
+    def ceiling(self) -> float:
+        """The most that it may be: infinity where `value` is None or a lower bound."""
+        return math.inf if self.bound else self.size
 
     @property
     def text(self) -> str:
         """The number for reading, with its spread and unit."""
         if self.value is None:
-            return "none"
+            return self.bound or BEYOND
         spread = "" if self.spread is None else f" ± {self.spread:.2g}"
         unit = f" {self.unit}" if self.unit else ""
         seeds = f" ({self.n} seeds)" if self.n > 1 else ""
         return f"{self.bound} {self.value:.4g}{spread}{unit}{seeds}".strip()
 
 
+class MissingError(Exception):
+    """What a rule needs is not there, or decides nothing; the text says why, `numbers` what is known all the same."""
+
+    def __init__(self, reason: str, numbers: Sequence[Number] = ()) -> None:
+        """Keep the reason and the numbers."""
+        super().__init__(reason)
+        self.numbers = tuple(numbers)
+
+
 @dataclass
 class Evidence:
-    """What a rule measured and which of its conditions fail."""
+    """What a rule measured, which of its conditions fail, and how many seeds each of its runs has."""
 
     numbers: list[Number] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    seeds: dict[str, int] = field(default_factory=dict)
 
-    def add(self, label: str, values: float | Sequence[float | None] | None, unit: str = "", bound: str = "") -> Number:
-        """Record a number, or the mean and spread of one per seed; None among them makes the number None."""
+    def add(
+        self,
+        label: str,
+        values: float | Sequence[float | None] | None,
+        unit: str = "",
+        bound: str = "",
+        none: str = BEYOND,
+    ) -> Number:
+        """Record a number, or the mean and spread of one per seed.
+
+        Values beyond the range (None, infinity) make a mean that of the others and a lower bound: what lies beyond
+        the range is larger than all within it.
+
+        Args:
+            label: what was measured, `<run>: <what>` where it is a run's.
+            values: the number; a sequence has one per seed.
+            unit: its unit.
+            bound: `at least` for a lower bound.
+            none: words where no value is within the range.
+
+        Raises:
+            MissingError: a value is not a number.
+        """
         several = list(values) if isinstance(values, Sequence) else [values]
-        known = [float(value) for value in several if value is not None and abs(value) < float("inf")]
-        whole = len(known) == len(several)
-        spread = stdev(known) if whole and len(known) > 1 else None
-        number = Number(label, fmean(known) if whole else None, unit, spread, len(several), bound)
+        if any(value is not None and (math.isnan(value) or value == -math.inf) for value in several):
+            raise MissingError(f"{label} is not a number")
+        known = [float(value) for value in several if value is not None and value < math.inf]
+        if isinstance(values, Sequence):
+            subject = label.partition(":")[0]
+            self.seeds[subject] = min(len(several), self.seeds.get(subject, len(several)))
+        words = none if not known else "at least" if len(known) < len(several) else bound
+        spread = stdev(known) if len(known) > 1 else None
+        number = Number(label, fmean(known) if known else None, unit, spread, len(several), words)
         self.numbers.append(number)
         return number
 
@@ -82,9 +122,19 @@ class Evidence:
         margin = max(larger.spread or 0.0, smaller.spread or 0.0)
         if not larger.size > smaller.size:
             self.failed.append(f"{larger.label} is not above that of {smaller.label}")
+        elif larger.size < smaller.ceiling == math.inf:
+            self.failed.append(f"{larger.label} is not shown to be above that of {smaller.label}, a lower bound")
         elif larger.size - smaller.size <= margin:
             n = max(larger.n, smaller.n)
             self.failed.append(f"{larger.label} is above that of {smaller.label} only within the spread of {n} seeds")
+
+    @property
+    def single(self) -> list[str]:
+        """What rests on one seed, in a sentence, if anything does."""
+        names = [subject for subject, n in self.seeds.items() if n == 1]
+        if not names:
+            return []
+        return ["one seed" if len(names) == len(self.seeds) else f"one seed of {', '.join(names)}"]
 
 
 @dataclass(frozen=True)
@@ -123,9 +173,9 @@ def judge(rule: Rule, results: Results, targets: Targets) -> Claim:
     try:
         found = rule.decide(results)
     except MissingError as missing:
-        return Claim(rule.id, text, rule.statement, "not run", str(missing), (), rule.shown)
+        return Claim(rule.id, text, rule.statement, "not run", str(missing), missing.numbers, rule.shown)
     verdict: Verdict = "does not hold" if found.failed else "holds"
-    sentences = [*found.failed, *found.notes]
+    sentences = [*found.failed, *found.notes, *found.single]
     if results.regime == "embedded":
         sentences = [f"embedded data: the rule would give: {verdict}", *sentences]
         verdict = "not run"

@@ -7,6 +7,11 @@ from lossatlas.report.claims.rule import Evidence, MissingError, Rule
 
 # relative: float32 and the constant in batch normalization leave about 1e-3; a curve moved by a tenth looks another
 SAME, CHANGED = 0.01, 0.1
+MEASURED = {
+    "function": "largest change of the function",
+    "filter": "of the filter-normalized line",
+    "none": "of the line without normalization",
+}
 
 
 def scale_invariance(results: Results) -> Evidence:
@@ -21,12 +26,13 @@ def scale_invariance(results: Results) -> Evidence:
         found.require(len(rescalings) >= 2, f"{name}: fewer than two rescalings were tried")
         for row in rescalings:
             at = f"{name}, {row}"
-            function = found.add(f"{at}: largest change of the function", item.info["function_difference"][row])
-            normalized = found.add(f"{at}: of the filter-normalized line", item.info["filter_difference"][row])
-            plain = found.add(f"{at}: of the line without normalization", item.info["none_difference"][row])
-            found.require(function.size <= SAME, f"{at}: the function changes")
-            found.require(normalized.size <= SAME, f"{at}: the filter-normalized line changes")
-            found.require(plain.size >= CHANGED, f"{at}: the line without normalization does not change")
+            changes = {
+                kind: found.add(f"{at}: {words}", item.info[f"{kind}_difference"][row], none="not finite")
+                for kind, words in MEASURED.items()
+            }
+            found.require(changes["function"].size <= SAME, f"{at}: the function changes")
+            found.require(changes["filter"].size <= SAME, f"{at}: the filter-normalized line changes")
+            found.require(changes["none"].size >= CHANGED, f"{at}: the line without normalization does not change")
     return found
 
 

@@ -33,16 +33,34 @@ def starts_below(results: Results) -> Evidence:
     lost = gather(partial(sharpness, results, key="nonconvex_level"), (*WELL_BEHAVED, *CHAOTIC))
     found = Evidence()
     for run, record in probes.items():
-        for scheme in (scheme for scheme in NORMALIZED if scheme in record):
-            number = found.add(f"{run}: initial loss, {scheme}", record[scheme]["train_mode"], "nats")
-            found.require(number.size <= ABOUT * limit, f"{run} starts above {limit:g} ({scheme})")
+        for scheme in [scheme for scheme in NORMALIZED if scheme in record] or NORMALIZED[:1]:
+            losses = initial_losses(record, run, scheme)
+            number = found.add(f"{run}: initial loss, {scheme}", losses, "nats", none="not finite")
+            found.require(number.ceiling <= ABOUT * limit, f"{run} starts above {limit:g} ({scheme})")
     for run, values in lost.items():
         number = found.add(f"{run}: lowest loss without convexity", values, "nats")
         if run in WELL_BEHAVED:
             found.require(number.size > limit, f"{run} loses convexity below {limit:g}")
         else:
-            found.require(number.size < limit, f"{run} stays convex beyond {limit:g}")
+            found.require(number.ceiling < limit, f"{run} stays convex beyond {limit:g}")
     return found
+
+
+def initial_losses(record: Mapping[str, Any], run: str, scheme: str) -> list[float | None]:
+    """Return the losses at initialization with batch statistics, one per seed; None where they are not finite.
+
+    Args:
+        record: what was probed of a run at initialization.
+        run: the run.
+        scheme: how weights were drawn.
+
+    Raises:
+        MissingError: the scheme was not probed.
+    """
+    losses: list[float | None] | None = (record.get(scheme) or {}).get("train_mode")
+    if not losses:
+        raise MissingError(f"no losses of {run} at initialization with the scheme {scheme}")
+    return losses
 
 
 def _far_cosines(results: Results, run: str) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
@@ -67,9 +85,9 @@ def shattered_gradients(results: Results) -> Evidence:
     probed, absent = available(partial(_far_cosines, results), CHAOTIC)
     found = Evidence(notes=[f"left out: {reason}" for reason in absent])
     for run, (centre, far) in probed.items():
-        cosine = found.add(f"{run}: cosine in the chaotic region", _mean([point["mean_cosine"] for point in far]))
+        cosine = found.add(f"{run}: cosine in the chaotic region", [_mean([point["mean_cosine"] for point in far])])
         found.add(f"{run}: points there", len(far))
-        found.add(f"{run}: cosine at the minimizer", centre["mean_cosine"])
+        found.add(f"{run}: cosine at the minimizer", centre["mean_cosine"], none="not finite")
         found.require(abs(cosine.size) <= UNCORRELATED, f"{run}: gradients are correlated in the chaotic region")
     for run in ("resnet56", "resnet110"):
         points = ((results.probes.get(run) or {}).get("gradients") or {}).get("far") or []
@@ -92,8 +110,9 @@ def untrainable(results: Results) -> Evidence:
         done = results.runs[run]
         error, classes = done.final("train_error"), int(done.info["num_classes"])
         guessing = 1 - 1 / classes
-        number = found.add(f"{run}: training error", None if error is None else 100 * error, "%")
-        found.add(f"{run}: training loss", done.final("train_loss"), "nats")
+        percent = None if error is None else 100 * error
+        number = found.add(f"{run}: training error", [percent], "%", none="diverged")
+        found.add(f"{run}: training loss", done.final("train_loss"), "nats", none="diverged")
         if error is None:
             found.notes.append(f"{run} diverged")
         if run == CONTROL:

@@ -15,7 +15,7 @@ from lossatlas.report.figures.curves import Curve
 from lossatlas.report.figures.scale import LossScale, loss_scale
 from lossatlas.report.figures.words import FIGURES
 from lossatlas.report.targets import Targets
-from lossatlas.report.variants import OPTIMIZERS, VARIANTS
+from lossatlas.report.variants import OPTIMIZERS, VARIANTS, departures
 from lossatlas.report.wording import DIVERGED, NOT_RUN, outcome, published_error, published_percent, run_title
 from lossatlas.results import History
 
@@ -68,26 +68,34 @@ class Atlas:
         return f"{outcome(self.results.runs.get(run))}{beside}"
 
     def title(self, run: str) -> str:
-        """Return the name of a run's network."""
-        return run_title(run, self.results)
+        """Return the name of a run's network; if trained other than the run's name says, with how it was."""
+        return run_title(run, self.results) + self._flag(run)
 
     def batch(self, run: str) -> str:
-        """Return the batch size of a run, or whether it is the small or the large one where it was not run."""
+        """Return the batch size of a run, or whether it is the small or the large one where it was not run.
+
+        A run that was trained other than its name says is flagged here.
+        """
         done, variant = self.results.runs.get(run), VARIANTS.get(run)
         if done is not None and done.train.get("batch_size"):
-            return f"batch {done.train['batch_size']:,}"
+            size = f"batch {done.train['batch_size']:,}"
+            return size + self._flag(run, besides=size)
         return "large batch" if variant and variant.large else "small batch"
 
     def recipe(self, run: str) -> str:
-        """Return optimizer and batch size of one of the eight minimizers of a network."""
+        """Return optimizer, by the name, and batch size of one of the eight minimizers of a network."""
         variant = VARIANTS[run]
         return f"{OPTIMIZERS[variant.optimizer]}, {self.batch(run)}"
 
     def decay(self, run: str) -> str:
-        """Return the weight decay of one of the eight minimizers of a network."""
-        done, variant = self.results.runs.get(run), VARIANTS[run]
-        value = done.train.get("weight_decay") if done else None
-        return f"weight decay {variant.weight_decay if value is None else value:g}"
+        """Return the weight decay, by the name, of one of the eight minimizers of a network."""
+        return f"weight decay {VARIANTS[run].weight_decay:g}"
+
+    def _flag(self, run: str, *, besides: str = "") -> str:
+        """Return how a run was trained other than its name says, in parentheses, except for what is said `besides`."""
+        done = self.results.runs.get(run)
+        found = [text for text in departures(run, done.train) if text != besides] if done else []
+        return f" (in fact {', '.join(found)})" if found else ""
 
     def absent(self, run: str, info: Mapping[str, Any] | None = None) -> str:
         """Return the words that stand where nothing was computed: diverged, skipped and why, or not run.

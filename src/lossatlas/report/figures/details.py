@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lossatlas.report.artefacts import Results, Surface
+from lossatlas.report.figures.axes import plain_number
 from lossatlas.report.figures.scale import CAP
 from lossatlas.report.targets import Targets
 from lossatlas.report.variants import BATCHES, VARIANTS
 from lossatlas.report.wording import nats
+from lossatlas.results import Floats
 
 FILTERS = "Axes are multiples of two random directions, normalized filter by filter."
 CUT_OFF = f"Losses above {10**CAP:g} lie beyond the frame."
@@ -40,6 +44,25 @@ def extent(points: Iterable[str], infos: Iterable[Mapping[str, Any]]) -> list[st
     images = [f"{listed(counts['train'])} training"] * bool(counts["train"])
     images += [f"{listed(counts['test'])} test"] * bool(counts["test"])
     return [f"{sizes} points, each the mean over {' and '.join(images)} images." if images else f"{sizes} points."]
+
+
+def reach(axes: Sequence[Floats], papers: float | None) -> list[str]:
+    """Return how far axes reach, beside those of Li et al.
+
+    Args:
+        axes: the coordinates, an array per panel.
+        papers: how far the paper's axes reach on both sides, None where it does not say.
+    """
+    if not axes or papers is None:
+        return []
+    ends = min(float(axis.min()) for axis in axes), max(float(axis.max()) for axis in axes)
+    theirs = (-papers, papers)
+    beside = "as in the paper" if np.allclose(ends, theirs) else f"in the paper {_span(theirs)}"
+    return [f"The axes reach {_span(ends)}, {beside}."]
+
+
+def _span(ends: tuple[float, float]) -> str:
+    return f"from {plain_number(ends[0])} to {plain_number(ends[1])}"
 
 
 def surfaces(shown: Sequence[Surface], *, cap: float, drawn_at: bool = False) -> list[str]:

@@ -22,6 +22,7 @@ from lossatlas.results import Floats, HessianMap, Plane
 
 LOW, HIGH = 1e-3, 1.0  # of the ratio; what lies beyond has the outermost colour
 DARK = 0.03  # below, the colours are so dark that ink does not show
+SMALL = 0.01  # a ratio below which the loss is almost convex
 HATCH = "////"
 
 
@@ -47,6 +48,16 @@ def ratio(found: HessianMap) -> Masked:
         values = np.abs(found.lambda_min / found.lambda_max)
     masked: Masked = np.ma.masked_array(values, mask=~(np.isfinite(values) & (values > 0)))
     return masked
+
+
+def convergence(found: HessianMap) -> str:
+    """Return how many points converged, and at which share of these the ratio lies below `SMALL`."""
+    converged = found.computed & found.converged
+    text = f"{converged.sum():,} of {converged.size:,} points converged"
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.abs(found.lambda_min / found.lambda_max)[converged]
+    values = values[np.isfinite(values)]
+    return f"{text}, {100 * (values < SMALL).mean():.0f} % of these below {SMALL:g}" if values.size else text
 
 
 @styled

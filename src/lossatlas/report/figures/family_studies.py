@@ -83,9 +83,8 @@ def sharpness(atlas: Atlas) -> Drawing:
             Point(_number(runs[run].get(name)), _number(runs[run].get("test_error")), _group(run)) for run in ordered
         ]
         about = (record.get("measures") or {}).get(name) or {}
-        title, unit = catalogue.MEASURES.get(name, (about.get("title", name), about.get("unit", "")))
-        unit += f" ({about['larger']} →)" if "larger" in about else ""
-        measures.append(Measured(title, unit, points, _correlation(found)))
+        unit = about.get("unit", "") + (f" ({about['larger']} →)" if "larger" in about else "")
+        measures.append(Measured(about.get("title", name), unit, points, _correlation(found)))
     figure = sharpness_figure(measures, absent=NOT_RUN)
     return atlas.drawing("sharpness", figure, runs=list(runs))
 

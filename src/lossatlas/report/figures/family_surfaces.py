@@ -1,4 +1,4 @@
-"""Figures of surfaces about trained weights: 1, 4 to 7, 15 and 17 of Li et al., and further ones."""
+"""Figures of surfaces about trained weights: 1, 4 to 7 and 17 of Li et al., and further ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lossatlas.report.artefacts import Surface
 from lossatlas.report.figures import details
 from lossatlas.report.figures.atlas import Atlas, Drawing
 from lossatlas.report.figures.contours import contour_figure
-from lossatlas.report.figures.eigenvalues import EigenvaluePanel, eigenvalue_figure
+from lossatlas.report.figures.eigenvalues import EigenvaluePanel, convergence, eigenvalue_figure
 from lossatlas.report.figures.surfaces import LINEAR_CAP, surface_figure
 from lossatlas.report.wording import nats
 
@@ -61,19 +61,9 @@ def figure7(atlas: Atlas) -> Drawing:
         details.FILTERS,
         *details.extent(sizes, [{"samples_train": item.info.get("samples_train")} for item in drawn]),
     ]
-    missed = sum(int((item.map.computed & ~item.map.converged).sum()) for item in drawn if item.map)
-    words += [f"{missed} hatched points missed the tolerance."] * bool(missed)
+    words += [f"{atlas.title(run)}: {convergence(item.map)}." for run, item in found.items() if item and item.map]
+    words += ["Points that did not converge are hatched."] * bool(drawn)
     return atlas.drawing("figure-7", figure, runs=catalogue.FIGURE7, details=words)
-
-
-def figure15(atlas: Atlas) -> Drawing:
-    """Return the eight minimizers of ResNet-56."""
-    rows = catalogue.RESNET56_EIGHT
-    panels = [[atlas.fill(run, atlas.results.plane_of(run), atlas.recipe(run)) for run in row] for row in rows]
-    labels = [atlas.decay(row[0]) for row in rows]
-    figure = contour_figure(panels, scale=atlas.scale, row_labels=labels, initialization=atlas.initialization)
-    runs = list(chain(*rows))
-    return atlas.drawing("figure-15", figure, runs=runs, details=_about(atlas, _planes_of(atlas, runs)))
 
 
 def figure17(atlas: Atlas) -> Drawing:

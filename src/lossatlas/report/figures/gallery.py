@@ -6,7 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 
 from lossatlas.report.artefacts import Results
-from lossatlas.report.figures import family_minimizers, family_studies, family_surfaces, family_training
+from lossatlas.report.figures import (
+    family_interpolation,
+    family_minimizers,
+    family_studies,
+    family_surfaces,
+    family_training,
+)
 from lossatlas.report.figures.atlas import Atlas, Drawing
 from lossatlas.report.targets import Targets
 
@@ -16,7 +22,7 @@ __all__ = ["ALWAYS", "FURTHER", "Drawing", "draw_gallery"]
 ALWAYS: Mapping[str, Callable[[Atlas], Drawing]] = {
     "figure-1": family_surfaces.figure1,
     "figure-1-linear": family_surfaces.figure1_linear,
-    "figure-2": family_minimizers.figure2,
+    "figure-2": family_interpolation.figure2,
     "figure-3": family_minimizers.figure3,
     "figure-4": family_surfaces.figure4,
     "figure-5": family_surfaces.figure5,
@@ -26,7 +32,8 @@ ALWAYS: Mapping[str, Callable[[Atlas], Drawing]] = {
     "figure-9": family_training.figure9,
     "figure-10": family_training.figure10,
     **{name: partial(family_minimizers.eight, identifier=name) for name in family_minimizers.EIGHT},
-    "figure-15": family_surfaces.figure15,
+    "figure-14": family_interpolation.figure14,
+    "figure-15": family_minimizers.figure15,
     "figure-16": family_minimizers.figure16,
     "figure-17": family_surfaces.figure17,
     "figure-18": family_training.figure18,
@@ -40,7 +47,7 @@ ALWAYS: Mapping[str, Callable[[Atlas], Drawing]] = {
 FURTHER: Mapping[str, Callable[[Atlas], Drawing | None]] = {
     "further-surfaces": family_surfaces.further,
     "further-convergence": family_training.further,
-    "further-lines": family_minimizers.further,
+    "further-lines": family_interpolation.further,
 }
 
 

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lossatlas.report.figures.along import Pair, along_legend, draw_along, share_row
+from lossatlas.report.figures.along import Pair, along_legend, share_row
 from lossatlas.report.figures.axes import label_row, open_frame, plain_number
-from lossatlas.report.figures.norms import COLOURS, SIZES, draw_norms, share_from_zero, size_handles
-from lossatlas.report.figures.style import INK, empty_cell, headline, styled
+from lossatlas.report.figures.between import Between, draw_between
+from lossatlas.report.figures.norms import COLOURS, draw_norms, share_from_zero, size_handles
+from lossatlas.report.figures.style import empty_cell, headline, styled
 from lossatlas.results import Floats, History, Line, WeightHistogram
 
 BARS = 60  # across the panel; the stored bins are finer
@@ -24,7 +25,7 @@ class Interpolation:
     """One weight decay: the line between two minimizers, and what is known of the small and the large batch."""
 
     label: str
-    subtitles: Sequence[str]  # test errors, as SIZES
+    subtitles: Sequence[str]  # test errors: small batch, large batch
     line: Line | None
     histories: Sequence[History | None]
     weights: Sequence[WeightHistogram | None]
@@ -44,7 +45,7 @@ def interpolation_figure(rows: Sequence[Interpolation]) -> Figure:
         headline(grid[i, 0], "interpolation", "\n".join(row.subtitles))
         for axes, title in ((grid[i, 1], "weight norm"), (grid[i, 2], "weights after training")):
             headline(axes, title, "\n".join(" " for _ in row.subtitles))  # all titles at one height
-        pairs.append([_line(grid[i, 0], row)])
+        pairs.append([draw_between(grid[i, 0], Between("", row.subtitles, row.line, row.absent))])
         _norms(grid[i, 1], row)
         label_row(grid[i, 0], row.label)
     share_row(pairs)
@@ -52,19 +53,6 @@ def interpolation_figure(rows: Sequence[Interpolation]) -> Figure:
     share_from_zero(list(grid[:, 1]))
     along_legend(figure, size_handles())
     return figure
-
-
-def _line(axes: Axes, row: Interpolation) -> Pair | None:
-    if row.line is None:
-        empty_cell(axes, row.absent)
-        return None
-    pair = draw_along(axes, row.line)
-    for position in (0, 1):
-        axes.axvline(position, color=INK, linestyle=":", linewidth=1.0, zorder=0.5)
-    middle = [tick for tick in (-0.5, 0.5, 1.5) if row.line.alpha.min() <= tick <= row.line.alpha.max()]
-    names = [f"{position}\n{size}" for position, size in enumerate(SIZES)]
-    axes.set_xticks([0, 1, *middle], [*names, *(plain_number(tick) for tick in middle)])
-    return pair
 
 
 def _norms(axes: Axes, row: Interpolation) -> None:

@@ -1,4 +1,4 @@
-"""Minimizers side by side along random directions (Figures 11 to 14 and 16 of Li et al.)."""
+"""Minimizers side by side along random directions (Figures 11 to 13 and 16 of Li et al.)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lossatlas.report.figures.along import Pair, along_legend, draw_along, share_row
 from lossatlas.report.figures.axes import label_row
-from lossatlas.report.figures.style import empty_cell, headline, styled
+from lossatlas.report.figures.style import empty_cell, folded, headline, styled
 from lossatlas.results import Profile
 
 
@@ -47,7 +47,7 @@ def profile_figure(
                 grid[i, j].set_axis_off()
                 continue
             panel = row[j]
-            headline(grid[i, j], panel.title, panel.subtitle)
+            headline(grid[i, j], folded(panel.title), panel.subtitle)
             if panel.profile is None:
                 empty_cell(grid[i, j], panel.absent)
             pairs[-1].append(draw_along(grid[i, j], panel.profile, every=every) if panel.profile else None)

@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lossatlas.report.figures.axes import label_log, open_frame, percent_axis, plain_number
-from lossatlas.report.figures.style import CYCLE, INK, empty_cell, headline, styled
+from lossatlas.report.figures.style import CYCLE, INK, empty_cell, folded, headline, styled
 
 COLUMNS = 3
+WIDTH = 46  # characters of a title that fit above a panel
 MARKERS = ("o", "s", "D", "^", "v")
 
 
@@ -55,7 +56,7 @@ def sharpness_figure(measures: Sequence[Measured], *, absent: str = "") -> Figur
         if i >= len(measures):
             axes.set_axis_off()
             continue
-        headline(axes, measures[i].title, measures[i].correlation)
+        headline(axes, folded(measures[i].title, WIDTH), measures[i].correlation)
         _scatter(axes, measures[i], looks)
         if i % columns == 0:
             axes.set_ylabel("test error")

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 CLEAN = "evaluated on clean images (no augmentation); epoch 0 is the initialization"
 ERRORS = "Percentages are test errors: ours, in parentheses the published one."
 BLUE_RED = "Loss is blue (left axis, logarithmic), accuracy red (right axis); training solid, test dashed."
-EIGHT = (
-    "Top: no weight decay; bottom: with weight decay. From the left: SGD with the small and the large batch, Adam "
-    "with the small and the large batch."
-)
+FROM_LEFT = "From the left: SGD with the small and the large batch, Adam with the small and the large batch."
+EIGHT = f"Top: no weight decay; bottom: with weight decay. {FROM_LEFT}"
 
 
 @dataclass(frozen=True)
@@ -110,13 +108,17 @@ FIGURES = {
         "Figure 13",
     ),
     "figure-14": Words(
-        "ResNet-56 along one direction",
-        f"Eight minimizers of ResNet-56 along random directions normalized filter by filter. {EIGHT} {BLUE_RED}",
+        "ResNet-56 between small and large batch",
+        "The straight line through the weights of ResNet-56 trained with a small batch (0) and with a large one (1), "
+        "not normalized, by SGD and by Adam, each without and with weight decay. Loss is blue (left axis, "
+        "logarithmic), error red (right axis); training solid, test dashed.",
         "Figure 14",
     ),
     "figure-15": Words(
-        "ResNet-56 on planes",
-        f"Training loss of eight minimizers of ResNet-56. {EIGHT}",
+        "ResNet-56 along one direction and on planes",
+        "Eight minimizers of ResNet-56 along one random direction each (first two rows) and on planes of two (last "
+        "two rows), normalized filter by filter. The first and third rows have no weight decay, the second and "
+        f"fourth have it. {FROM_LEFT} {BLUE_RED}",
         "Figure 15",
     ),
     "figure-16": Words(
@@ -136,7 +138,10 @@ FIGURES = {
         "Rescaled weights",
         "Training loss along one random direction for weights as trained and rescaled so that the network computes "
         "the same: one layer times a factor and the next divided by it, and batch-normalized filters times a "
-        "factor. With filter normalization (left) the three curves coincide; without it (right) they do not.",
+        "factor. With filter normalization (left) the three curves coincide; without it (right) they do not. VGG-9 "
+        "has batch normalization between all its layers, so the first rescaling acts on a normalization's weight and "
+        "bias and reaches the next layer through the ReLU; filter-normalized directions leave this weight and bias "
+        "out.",
         errors=False,
     ),
     "projected-curvature": Words(
