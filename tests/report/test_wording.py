@@ -8,7 +8,7 @@ from synthetic_report import changed, make_network
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.targets import Targets
-from lossatlas.report.wording import published_error, run_title
+from lossatlas.report.wording import is_papers, is_papers_run, published_error, run_title
 
 
 def with_run(results: Results, name: str, **info: Any) -> Results:
@@ -77,3 +77,12 @@ def test_a_large_batch_stands_for_the_published_one_outside_the_full_protocol(
     assert value("vgg9_large", replace(large, regime="full"), targets) is None
     other = with_run(results, "vgg9_wide_batch", train=settings)  # a name that promises no published setting
     assert value("vgg9_wide_batch", other, targets) is None
+
+
+def test_a_run_that_was_trained_otherwise_is_not_the_papers(results: Results) -> None:
+    assert is_papers_run("resnet56", results)
+    done = results.runs["resnet56"]
+    adam = replace(done, info={**done.info, "train": {**done.train, "optimizer": "adam"}})
+    other = replace(results, runs={**results.runs, "resnet56": adam})
+    assert is_papers("resnet56", other) and not is_papers_run("resnet56", other)
+    assert is_papers_run("never-trained", results)

@@ -10,7 +10,7 @@ from lossatlas.report.catalogue import TABLE2, source_of, table2_address
 from lossatlas.report.networks import at_paper_width, count_key, network_built, network_named
 from lossatlas.report.targets import Address, Targets
 from lossatlas.report.verdict import Check, judged, not_run
-from lossatlas.report.wording import is_papers, published_address, run_title
+from lossatlas.report.wording import is_papers_run, published_address, run_title
 
 ERROR_POINTS = 0.5  # absolute points of error for a single run under the full protocol
 SPREADS = 3  # published spreads, where a paper repeated its runs
@@ -63,7 +63,7 @@ def check_published(results: Results, targets: Targets) -> Iterator[Check]:
         address = published_address(name, results)
         if address is not None and targets.find(address) is not None:
             yield _compare(name, run, "test_error", address, results, targets)
-        if name in TABLE2 and classes == PAPER_CLASSES and is_papers(name, results):
+        if name in TABLE2 and classes == PAPER_CLASSES and is_papers_run(name, results):
             for quantity in ("train_error", "train_loss"):
                 yield _compare(name, run, quantity, table2_address(name, quantity), results, targets)
 

@@ -20,7 +20,7 @@ from lossatlas.report.targets import Published, Targets
 from lossatlas.report.wording import (
     DAGGER_NOTE,
     NOT_RUN,
-    is_papers,
+    is_papers_run,
     nats,
     outcome,
     published_address,
@@ -54,7 +54,7 @@ def table2(results: Results, targets: Targets) -> Table:
     for name in catalogue.TABLE2:
         run = results.runs.get(name)
         rate = run.train.get("lr") if run else None
-        papers, papers_rate = is_papers(name, results), catalogue.TABLE2[name][1]
+        papers, papers_rate = is_papers_run(name, results), catalogue.TABLE2[name][1]
         cells = [Cell(run_title(name, results)), Cell(f"{rate:g}" if rate is not None else NOT_RUN, rate)]
         cells.append(Cell(f"{papers_rate:g}", papers_rate) if papers else Cell("–"))
         for quantity in ("train_loss", "train_error", "test_error"):

@@ -8,7 +8,7 @@ from lossatlas.report.cells import NOTHING, count_cell, final_cell, seeds_cell
 from lossatlas.report.tabular import Cell, Table
 from lossatlas.report.targets import Published, Targets
 from lossatlas.report.variants import OPTIMIZERS, VARIANTS
-from lossatlas.report.wording import DAGGER_NOTE, NOT_RUN, is_papers, percent, published_percent
+from lossatlas.report.wording import DAGGER_NOTE, NOT_RUN, is_papers_run, percent, published_percent
 
 COLUMNS = (
     *("optimizer", "weight decay", "batch", "batch size, ours", "of the training set", "batch size, published"),
@@ -38,7 +38,7 @@ def _eight(identifier: str, title: str, network: str, results: Results, targets:
     for run, variant in VARIANTS.items():
         if variant.network == network:
             published = targets.get(minimizer_address(run))
-            papers = is_papers(run, results)
+            papers = is_papers_run(run, results)
             rows.append(_row(run, results, published if papers else None))
             marked = marked or (papers and not published.in_documents)
     caption = f"{NOTE} {DAGGER_NOTE}" if marked else NOTE

@@ -8,6 +8,7 @@ from lossatlas.report.artefacts import Regime, Results, Run
 from lossatlas.report.catalogue import TITLES, test_error_address
 from lossatlas.report.networks import differences, network_named
 from lossatlas.report.targets import Address, Published, Targets
+from lossatlas.report.variants import departures
 
 NOT_RUN = "not run"
 DIVERGED = "diverged"
@@ -51,6 +52,12 @@ def is_papers(run: str, results: Results) -> bool:
     """Return whether the network trained as `run` is the papers' one of that name; true where nothing was trained."""
     done, network = results.runs.get(run), network_named(run)
     return done is None or (network is not None and not differences(network, done.info))
+
+
+def is_papers_run(run: str, results: Results) -> bool:
+    """Return whether the papers' network was also trained as the run's name says; true where nothing was trained."""
+    done = results.runs.get(run)
+    return is_papers(run, results) and (done is None or not departures(run, done.train))
 
 
 def published_address(run: str, results: Results) -> Address | None:
