@@ -216,7 +216,7 @@ def test_too_many_examples_are_refused(repository):
     run("lossatlas", "compose", "preset=smoke", "planes.resnet20.train_examples=100000")
     failed = run("lossatlas", "prefill", code=1).stderr
     assert "train_examples = 100000 of resnet20: the data set has 512" in failed
-    assert "not begun, for want of those: figures all, check all, report all" in failed
+    assert "not begun, for want of those: sharpness all, figures all, check all, report all" in failed
 
 
 def test_a_stage_without_its_input_says_which_to_run(repository):

@@ -88,7 +88,10 @@ def enclosing(coordinates: Floats, *, margin: float, points: int) -> tuple[Float
         raise ValueError("coordinates are not finite; no range encloses them")
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     extent = high - low
-    pad = margin * np.where(extent > 0, extent, extent.max() or 1.0)
+    # an extent that rounding could have made is none
+    least = max(1e-12 * float(np.abs(coordinates).max()), 1e-300)
+    widest = float(extent.max()) if extent.max() > least else 1.0
+    pad = margin * np.where(extent > least, extent, widest)
     x, y = (np.linspace(a, b, points) for a, b in zip(low - pad, high + pad, strict=True))
     return x, y
 
