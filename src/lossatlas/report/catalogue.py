@@ -31,9 +31,9 @@ TITLES = {
     "wrn28_10": "WRN-28-10",
     "resnet158": "ResNet-158",
     "resnet158_noshort": "ResNet-158-noshort",
-    "resnet158_noshort_lr001": "ResNet-158-noshort, rate 0.01",
-    "resnet158_noshort_lr1e-3": "ResNet-158-noshort, rate 1e-3",
-    "resnet158_noshort_lr1e-4": "ResNet-158-noshort, rate 1e-4",
+    "resnet158_noshort_lr001": "ResNet-158-noshort, rate / 10",
+    "resnet158_noshort_lr1e-3": "ResNet-158-noshort, rate / 100",
+    "resnet158_noshort_lr1e-4": "ResNet-158-noshort, rate / 1,000",
 }
 for _run, _variant in VARIANTS.items():
     TITLES.setdefault(_run, f"{TITLES[_variant.network]}, {_variant.words}")

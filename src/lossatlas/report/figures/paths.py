@@ -119,18 +119,19 @@ def _draw_path(axes: Axes, x: Floats, y: Floats, drops: Sequence[int]) -> None:
     axes.plot(x, y, color="white", linewidth=3.0, alpha=0.9, solid_joinstyle="round")
     axes.plot(x, y, color=INK, linewidth=1.2, marker="o", markersize=3.2, markeredgewidth=0, label="path")
     axes.plot(x[:1], y[:1], "s", color="white", markersize=7.5, markeredgecolor=INK, markeredgewidth=1.3)
-    axes.plot(x[drops], y[drops], "D", color=DROP, markersize=7, markeredgecolor="white", label="drop", zorder=4)
-    axes.plot(x[-1:], y[-1:], "+", color="white", markersize=12, markeredgewidth=3.2, zorder=5)
-    axes.plot(x[-1:], y[-1:], "+", color=INK, markersize=11, markeredgewidth=1.6, zorder=5)
+    axes.plot(x[-1:], y[-1:], "+", color="white", markersize=17, markeredgewidth=3.2, zorder=4)
+    axes.plot(x[-1:], y[-1:], "+", color=INK, markersize=16, markeredgewidth=1.6, zorder=4)
+    # the last drops often lie at the end itself: its arms reach beyond them
+    axes.plot(x[drops], y[drops], "D", color=DROP, markersize=6, markeredgecolor="white", label="drop", zorder=5)
 
 
 def _handles(drawn: Sequence[Trajectory]) -> list[Line2D]:
     handles = [
         Line2D([], [], color=INK, linewidth=1.2, marker="o", markersize=3.2, label="a checkpoint each"),
         Line2D([], [], linestyle="", marker="s", color="white", markeredgecolor=INK, markersize=7.5, label="start"),
-        Line2D([], [], linestyle="", marker="+", color=INK, markersize=11, markeredgewidth=1.6, label="end"),
+        Line2D([], [], linestyle="", marker="+", color=INK, markersize=14, markeredgewidth=1.6, label="end"),
     ]
     if any(drop_points(path) for path in drawn):
         text = "learning rate drops"
-        handles.append(Line2D([], [], linestyle="", marker="D", color=DROP, markersize=7, label=text))
+        handles.append(Line2D([], [], linestyle="", marker="D", color=DROP, markersize=6, label=text))
     return handles
