@@ -22,7 +22,7 @@ QUIET = "#6b6b6b"
 MISSING = "#bdbdbd"  # no value: not computed, not a number or infinite
 RED = "#b2182b"
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")  # Okabe and Ito
-DPI = 150
+DPI = 120
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 11.0,
