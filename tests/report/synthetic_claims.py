@@ -77,8 +77,9 @@ def make_run(run: str, *, error: float, train_error: float = 0.02, loss: float =
     large, decay = "large" in run, "nowd" not in run
     record = {"run": run, **make_network(run), "title": run, "data": "cifar10", "parameters": 1000, "final": final}
     record |= {"status": "finished", "note": "", "num_classes": 10, "input_size": 32, "steps": 100}
+    optimizer = "adam" if "adam" in run else "sgd"
     record |= {
-        "train": {"optimizer": "sgd", "batch_size": 512 if large else 32, "weight_decay": 5e-4 * decay, "lr": 0.1}
+        "train": {"optimizer": optimizer, "batch_size": 512 if large else 32, "weight_decay": 5e-4 * decay, "lr": 0.1}
     }
     scale = (0.1 if large else 0.02) if decay else (0.1 if large else 0.2)
     return Run(run, record | info, make_history(run), "abcdef0123456789", make_weights(scale))
