@@ -15,7 +15,7 @@ from lossatlas.landscape.hessian import extremes
 from lossatlas.landscape.points import displaced
 from lossatlas.models.checkpoint import load_checkpoint
 from lossatlas.results import HessianMap
-from lossatlas.settings import HessianSettings, PlaneSettings
+from lossatlas.settings.studies import HessianSettings, PlaneSettings
 from lossatlas.stages import hessian, plane
 from lossatlas.stages.data import load_checked
 

@@ -9,7 +9,7 @@ from lossatlas.landscape.directions import random_direction
 from lossatlas.landscape.journal import Journal
 from lossatlas.landscape.surfaces import line
 from lossatlas.results import Profile
-from lossatlas.settings import InvarianceSettings
+from lossatlas.settings.studies import InvarianceSettings
 from lossatlas.stages import invariance
 from lossatlas.stages.landscape import load_subject
 

@@ -8,8 +8,9 @@ from lossatlas.closure import PACKAGE
 from lossatlas.config import compose
 from lossatlas.models import FAMILIES
 from lossatlas.paths import Workspace
-from lossatlas.stages.plan import KINDS, SHOWN, STUDIES, Task, UnknownStageError, make_task, published, stage_keys
+from lossatlas.stages.plan import KINDS, SHOWN, STUDIES, UnknownStageError, make_task, published, stage_keys
 from lossatlas.stages.runner import Runner
+from lossatlas.stages.task import Task
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

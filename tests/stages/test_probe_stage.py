@@ -16,7 +16,7 @@ from lossatlas.landscape.gradients import gradient_agreement, mini_batches
 from lossatlas.landscape.points import displaced
 from lossatlas.models.checkpoint import load_checkpoint
 from lossatlas.results import History
-from lossatlas.settings import ProbeSettings
+from lossatlas.settings.studies import ProbeSettings
 from lossatlas.stages import probe
 from lossatlas.stages.data import load_checked
 from lossatlas.stages.landscape import load_subject

@@ -6,7 +6,7 @@ from stage_cases import job, published_data
 
 from lossatlas.files import read_json
 from lossatlas.results import SliceCurvatures
-from lossatlas.settings import SlicesSettings
+from lossatlas.settings.studies import SlicesSettings
 from lossatlas.stages import slices
 
 SETTINGS = {"data": "digits", "seed": 0, "hidden": 3, "pool": 2, "steps": 20, "examples": 48, "directions": 60}

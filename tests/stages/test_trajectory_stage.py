@@ -15,7 +15,8 @@ from lossatlas.landscape.trajectories import explained_variance
 from lossatlas.landscape.weightpath import WeightPath
 from lossatlas.models.checkpoint import load_checkpoint, save_checkpoint
 from lossatlas.results import History, Plane, Trajectory
-from lossatlas.settings import DataSettings, RunSettings, TrajectorySettings
+from lossatlas.settings import DataSettings, RunSettings
+from lossatlas.settings.studies import TrajectorySettings
 from lossatlas.stages import data, train, trajectory
 from lossatlas.stages.job import Job
 

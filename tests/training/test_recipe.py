@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from lossatlas.settings import ScheduleOptions, TrainSettings
+from lossatlas.settings.runs import ScheduleOptions, TrainSettings
 from lossatlas.training import schedules
 from lossatlas.training.recipe import Recipe
 from training.cases import plain_network, recipe

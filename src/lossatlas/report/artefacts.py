@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from lossatlas.files import read_json
 from lossatlas.results import (
+    CurveLosses,
     HessianMap,
     History,
     Line,
@@ -20,7 +21,10 @@ from lossatlas.results import (
 )
 
 Regime = Literal["embedded", "shortened", "full"]
-STUDIES = ("plane", "line", "profile", "hessian", "trajectory", "probe", "invariance", "slices")
+STUDIES = (
+    *("plane", "line", "profile", "hessian", "trajectory", "probe", "invariance", "slices"),
+    *("curve", "plane3", "fge", "ensemble"),
+)
 KINDS = ("data", "train", *STUDIES)
 
 
@@ -107,6 +111,34 @@ class Slices:
 
 
 @dataclass(frozen=True)
+class Connection:
+    """A curve between two minimizers: `curve.json`, its losses (None if skipped), its training (None of a segment)."""
+
+    name: str
+    info: Mapping[str, Any]
+    losses: CurveLosses | None
+    history: History | None
+
+
+@dataclass(frozen=True)
+class ThreePoints:
+    """A plane through three points: `plane3.json` and its values, None where it was skipped."""
+
+    name: str
+    info: Mapping[str, Any]
+    plane: Plane | None
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """A run's last epochs in short cycles: `fge.json` and the history, None where it was skipped."""
+
+    name: str
+    info: Mapping[str, Any]
+    history: History | None
+
+
+@dataclass(frozen=True)
 class Results:
     """What a preset planned and what there is of it.
 
@@ -124,6 +156,8 @@ class Results:
         planned: per kind of study the run of each planned one ("" where it has none).
         profiles: the one-dimensional cuts that are there; `hessians`, `trajectories`, `invariances`, `slices` likewise.
         probes: `probe.json` of each run that was probed.
+        curves: the curves that are there; `planes3` the planes through three points, `fges` the trainings in cycles.
+        ensembles: `ensemble.json` of each.
         sharpness: `sharpness.json`, empty if it is not there.
     """
 
@@ -144,6 +178,10 @@ class Results:
     invariances: Mapping[str, Cuts] = field(default_factory=dict)
     slices: Mapping[str, Slices] = field(default_factory=dict)
     probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    curves: Mapping[str, Connection] = field(default_factory=dict)
+    planes3: Mapping[str, ThreePoints] = field(default_factory=dict)
+    fges: Mapping[str, Cycles] = field(default_factory=dict)
+    ensembles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sharpness: Mapping[str, Any] = field(default_factory=dict)
 
     def plane_of(self, run: str) -> Surface | None:
@@ -185,6 +223,10 @@ def read_results(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> Res
         invariances={name: _read_cuts(name, folder, "invariance") for name, folder in found["invariance"].items()},
         slices={name: _read_slices(name, folder) for name, folder in found["slices"].items()},
         probes={name: read_json(folder / "probe.json") for name, folder in found["probe"].items()},
+        curves={name: _read_connection(name, folder) for name, folder in found["curve"].items()},
+        planes3={name: _read_three_points(name, folder) for name, folder in found["plane3"].items()},
+        fges={name: _read_cycles(name, folder) for name, folder in found["fge"].items()},
+        ensembles={name: read_json(folder / "ensemble.json") for name, folder in found["ensemble"].items()},
         sharpness=read_json(inputs["sharpness"]) if "sharpness" in inputs else {},
     )
 
@@ -240,3 +282,19 @@ def _read_descent(name: str, folder: Path) -> Descent:
 def _read_slices(name: str, folder: Path) -> Slices:
     info = read_json(folder / "slices.json")
     return Slices(name, info, SliceCurvatures.load(folder / "slices.h5") if info["status"] == "finished" else None)
+
+
+def _read_connection(name: str, folder: Path) -> Connection:
+    info, history = read_json(folder / "curve.json"), folder / "history.h5"
+    losses = CurveLosses.load(folder / "curve.h5") if info["status"] == "finished" else None
+    return Connection(name, info, losses, History.load(history) if history.is_file() else None)
+
+
+def _read_three_points(name: str, folder: Path) -> ThreePoints:
+    info = read_json(folder / "plane3.json")
+    return ThreePoints(name, info, Plane.load(folder / "plane3.h5") if info["status"] == "finished" else None)
+
+
+def _read_cycles(name: str, folder: Path) -> Cycles:
+    info, history = read_json(folder / "fge.json"), folder / "history.h5"
+    return Cycles(name, info, History.load(history) if history.is_file() else None)

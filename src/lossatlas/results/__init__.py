@@ -1,6 +1,8 @@
 """Result types with their provenance, stored as HDF5 with named axes, units and no time stamps."""
 
 from lossatlas.results.curvature import HessianMap, SliceCurvatures
+from lossatlas.results.curves import CurveLosses
+from lossatlas.results.predictions import Predictions
 from lossatlas.results.storage import UNITS, Floats, Integers, Mask, Stored, read_hdf5, write_hdf5
 from lossatlas.results.surfaces import VALUES, Line, Plane, Profile
 from lossatlas.results.training import History, Status, WeightHistogram
@@ -9,6 +11,7 @@ from lossatlas.results.trajectory import Trajectory
 __all__ = [
     "UNITS",
     "VALUES",
+    "CurveLosses",
     "Floats",
     "HessianMap",
     "History",
@@ -16,6 +19,7 @@ __all__ = [
     "Line",
     "Mask",
     "Plane",
+    "Predictions",
     "Profile",
     "SliceCurvatures",
     "Status",

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
-from itertools import chain
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lossatlas.closure import PACKAGE, import_closure, source_hash
-from lossatlas.files import sha256_file, sha256_json, sha256_path
+from lossatlas.files import sha256_file, sha256_json
 from lossatlas.models import FAMILIES
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
-
-Key = tuple[str, str]  # kind and name
-Locate = Callable[[Key], Path]
+from lossatlas.stages.study_inputs import owner, weights
+from lossatlas.stages.task import LIBRARIES, Input, Key, Locate, Task
 
 SHOWN = ("sharpness", "figures", "check", "report")
 # kind of study: its group in the settings
@@ -30,81 +25,32 @@ STUDIES = {
     "probe": "probes",
     "invariance": "invariances",
     "slices": "slices",
+    "curve": "curves",
+    "plane3": "planes3",
+    "fge": "fges",
+    "ensemble": "ensembles",
 }
 KINDS = ("data", "train", *STUDIES, *SHOWN)
 # what other stages read of those that put their output among what is shown
 MAIN_OUTPUT = {"sharpness": "sharpness.json", "figures": "figures", "check": "checks.json"}
-_LIBRARIES = ("torch", "numpy", "h5py", "safetensors")
 _SHOWN = ("matplotlib", "jinja2", "numpy", "h5py", "scipy")
 _USES_SCIPY = ("slices",)
 _DATA_FILES = ("content.json",)
 _RUN_FILES = ("run.json", "history.h5", "weights.h5", "stage.json")
-# kind of study: the files of the run that it reads, and (where not `<kind>.h5`) its result files
-_READS = {"trajectory": ("run.json", "history.h5", "final.safetensors", "epoch_*.safetensors")}
-_RESULTS = {"profile": ("*.h5",), "invariance": ("*.h5",), "trajectory": ("trajectory.h5", "plane.h5"), "probe": ()}
+# kind of study: its result files, where not `<kind>.h5`
+_RESULTS = {
+    "profile": ("*.h5",),
+    "invariance": ("*.h5",),
+    "trajectory": ("trajectory.h5", "plane.h5"),
+    "probe": (),
+    "curve": ("*.h5",),
+    "fge": ("history.h5",),
+    "ensemble": (),
+}
 
 
 class UnknownStageError(ValueError):
     """A stage that the present settings do not have."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """Another stage's output, and the files in it that count, by name or pattern (all by default)."""
-
-    key: Key
-    files: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Task:
-    """One stage of one preset.
-
-    Attributes:
-        key: kind and name.
-        settings: resolved settings that the results depend on.
-        inputs: outputs of other stages by role.
-        places: where data lie on this machine; the results do not depend on it.
-        outputs: published files and folders by their place in the stage's output ("." is all of it).
-        modules: the modules that compute the stage.
-        libraries: the distributions whose versions count.
-        resources: the package's data files that they read, relative to the package.
-    """
-
-    key: Key
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, Input]
-    outputs: Mapping[str, Path]
-    modules: tuple[str, ...]
-    places: Mapping[str, Any] = field(default_factory=dict)
-    libraries: tuple[str, ...] = _LIBRARIES
-    resources: tuple[str, ...] = ()
-
-    @property
-    def code(self) -> tuple[Path, ...]:
-        """The source files that compute the stage, and the package's data files that it reads."""
-        return import_closure(self.modules) + tuple(PACKAGE / name for name in self.resources)
-
-    def describe(self, locate: Locate) -> dict[str, Any]:
-        """Return everything the results depend on, with hashes for contents; `stage_hash` is the hash of it all."""
-        inputs = {}
-        for role, item in self.inputs.items():
-            inputs[role] = sha256_json(_content(locate(item.key), item.files))
-        described = {
-            "kind": self.key[0],
-            "name": self.key[1],
-            "settings": dict(self.settings),
-            "inputs": inputs,
-            "versions": {name: version(name) for name in self.libraries},
-        }
-        code = {path.relative_to(PACKAGE).as_posix(): source_hash(path) for path in self.code}
-        return {**described, "code": sha256_json(code), "stage_hash": sha256_json([described, code])}
-
-
-def _content(folder: Path, patterns: Sequence[str]) -> dict[str, str] | str:
-    """Return the hashes of the files that count; a name must be there, of a pattern whatever matches."""
-    found = [[folder / name] if "*" not in name else sorted(folder.glob(name)) for name in patterns]
-    return {path.name: sha256_file(path) for path in chain(*found)} if patterns else sha256_path(folder)
 
 
 def stage_keys(params: Params) -> Iterator[Key]:
@@ -201,20 +147,18 @@ def _model_module(params: Params, run: str) -> str:
 
 
 def _study(workspace: Workspace, params: Params, kind: str, name: str) -> Task:
-    """Return the task of a study: of a run's weights and data, or (slices) of data alone."""
+    """Return the task of a study: of weights and data, or (slices) of data alone."""
     settings = getattr(params, STUDIES[kind])[name]
-    ends = {role: run for role in ("run", "end") if (run := getattr(settings, role, None)) is not None}
-    data = params.runs[settings.run].data if "run" in ends else settings.data
-    files = _READS.get(kind, ("run.json", "final.safetensors"))
+    run = owner(params, kind, settings)
+    data = params.runs[run].data if run else settings.data
     return Task(
         key=(kind, name),
         settings={**settings.model_dump(), "device": params.device},
-        inputs={"data": Input(("data", data), _DATA_FILES)}
-        | {role: Input(("train", run), files) for role, run in ends.items()},
+        inputs={"data": Input(("data", data), _DATA_FILES), **weights(params, kind, settings, run)},
         outputs={".": workspace.artifacts(params.preset, kind, name)},
-        modules=(f"lossatlas.stages.{kind}", *([_model_module(params, settings.run)] if "run" in ends else [])),
+        modules=(f"lossatlas.stages.{kind}", *([_model_module(params, run)] if run else [])),
         places=_places(workspace, data=params.datasets[data].model_dump()),
-        libraries=_LIBRARIES + (("scipy",) if kind in _USES_SCIPY else ()),
+        libraries=LIBRARIES + (("scipy",) if kind in _USES_SCIPY else ()),
     )
 
 
@@ -262,7 +206,7 @@ def _shown(workspace: Workspace, params: Params, kind: str) -> Task:
         "planes": {name: {"run": plane.run} for name, plane in params.planes.items()},
         "lines": {name: {"run": line.run, "end": line.end} for name, line in params.lines.items()},
         "planned": {
-            kind: {name: getattr(study, "run", "") for name, study in getattr(params, group).items()}
+            kind: {name: owner(params, kind, study) for name, study in getattr(params, group).items()}
             for kind, group in STUDIES.items()
         },
     }

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from lossatlas.closure import SourceChangedError, package_hash
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
-from lossatlas.stages.plan import Key, make_task, stage_keys
+from lossatlas.stages.plan import make_task, stage_keys
 from lossatlas.stages.runner import Outcome, Runner
+from lossatlas.stages.task import Key
 
 
 @dataclass

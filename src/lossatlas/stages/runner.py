@@ -26,16 +26,8 @@ from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.checkout import git_commit, scratch_folder
 from lossatlas.stages.job import Job, ignore_epoch
-from lossatlas.stages.plan import (
-    MAIN_OUTPUT,
-    STUDIES,
-    Key,
-    Locate,
-    Task,
-    UnknownStageError,
-    make_task,
-    published,
-)
+from lossatlas.stages.plan import MAIN_OUTPUT, STUDIES, UnknownStageError, make_task, published
+from lossatlas.stages.task import Key, Locate, Task
 from lossatlas.stages.tracked import live_curves
 
 
@@ -162,7 +154,7 @@ class Runner:
             status = "finished"
         finally:
             if live:
-                live.close(read_json(out / "run.json")["status"] if status == "finished" else status)
+                live.close(_trained_status(out) if status == "finished" else status)
         require_unchanged(task.code)
         write_json(out / "stage.json", {**described, "content": _content_hash(out)})
         facts |= {"seconds": time.perf_counter() - begin, **_host(self.workspace)}
@@ -175,6 +167,13 @@ def _content_hash(folder: Path) -> str:
     """Return the hash of everything in an output folder but the account of the stage."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / "stage.json")
     return sha256_json({path.relative_to(folder).as_posix(): sha256_file(path) for path in files})
+
+
+def _trained_status(out: Path) -> str:
+    """Return how a training ended, from its history."""
+    from lossatlas.results import History
+
+    return History.load(out / "history.h5").status if (out / "history.h5").is_file() else "finished"
 
 
 def _is_finished(folder: Path) -> bool:

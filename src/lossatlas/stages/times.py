@@ -9,7 +9,8 @@ from typing import Any
 from lossatlas.files import read_json
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
-from lossatlas.stages.plan import Key, stage_keys
+from lossatlas.stages.plan import stage_keys
+from lossatlas.stages.task import Key
 
 
 def _sides(workspace: Workspace, params: Params) -> Iterator[tuple[Key, dict[str, Any]]]:

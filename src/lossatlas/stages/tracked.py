@@ -10,7 +10,9 @@ from lossatlas.files import read_json, write_bytes
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.checkout import git_commit, scratch_folder
-from lossatlas.stages.plan import SHOWN, Key, stage_keys
+from lossatlas.stages.plan import SHOWN, STUDIES, stage_keys
+from lossatlas.stages.study_inputs import owner
+from lossatlas.stages.task import Key
 from lossatlas.tracking import LiveCurves, collect, default_artifact_root, default_uri, track
 
 
@@ -29,11 +31,11 @@ def _place(workspace: Workspace, params: Params) -> dict[str, Any]:
 
 
 def live_curves(workspace: Workspace, params: Params, key: Key, described: Mapping[str, Any]) -> LiveCurves | None:
-    """Return the channel for a training's live curves; None where the settings want none."""
+    """Return the channel for the live curves of something that trains; None where the settings want none."""
     kind, name = key
-    if kind != "train" or not params.tracking.live:
+    if kind not in ("train", "curve", "fge") or not params.tracking.live:
         return None
-    run = params.runs[name]
+    run = params.runs[name if kind == "train" else owner(params, kind, getattr(params, STUDIES[kind])[name])]
     return LiveCurves(
         kind,
         name,

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lossatlas.data import NORMALIZATIONS, DataSet, augment, normalize
-from lossatlas.engine.evaluator import Evaluator, model_state
+from lossatlas.engine.evaluator import Evaluator
 from lossatlas.files import canonical_json
 from lossatlas.progress import progress as progress_bar
 from lossatlas.randomness import derived_seed, generator
 from lossatlas.results import History
 from lossatlas.training.batches import epoch_batches, micro_batches, steps_per_epoch
 from lossatlas.training.dropout import seeded
+from lossatlas.training.learner import Learner, NetworkLearner
 from lossatlas.training.precision import forward_precision, tensor_cores
 from lossatlas.training.recipe import Recipe
 from lossatlas.training.schedules import Schedule, make_schedule
@@ -29,20 +30,20 @@ KeepWeights = Callable[[int, nn.Module], None]
 
 
 class _Run:
-    """One training in progress: the network, its optimizer and the data on the device."""
+    """One training in progress: what learns, its optimizer and the data on the device."""
 
-    def __init__(self, model: nn.Module, data: DataSet, recipe: Recipe, *, seed: int, device: torch.device) -> None:
-        self.model, self.recipe, self.seed, self.device = model, recipe, seed, device
+    def __init__(self, learner: Learner, data: DataSet, recipe: Recipe, *, seed: int, device: torch.device) -> None:
+        self.learner, self.recipe, self.seed, self.device = learner, recipe, seed, device
         self.images, self.labels = data.train_images.to(device), data.train_labels.to(device)
-        self.optimizer = recipe.make_optimizer(model)
-        self.weights = [p for p in model.parameters() if p.dim() > 1]
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if recipe.compile else model
+        self.optimizer = recipe.make_optimizer(learner.learned)
+        self.weights = [p for p in learner.learned.parameters() if p.dim() > 1]
         self.constants = NORMALIZATIONS[recipe.normalization]
         clean = {
             "train": (normalize(data.train_images, self.constants), data.train_labels),
             "test": (normalize(data.test_images, self.constants), data.test_labels),
         }
-        self.evaluator = Evaluator(model, clean, device=device)
+        self.clean = clean["train"][0]
+        self.evaluator = Evaluator(learner.network, clean, device=device)
 
     def _images(self, chosen: Tensor, draws: torch.Generator) -> Tensor:
         """Return the raw images of a whole batch, so that augmentation does not depend on the micro-batches."""
@@ -54,12 +55,14 @@ class _Run:
         chosen = batch.to(self.device)
         parts = [micro_batches(x, self.recipe.micro_batch) for x in (self._images(chosen, draws), self.labels[chosen])]
         self.optimizer.zero_grad(set_to_none=True)
+        self.learner.begin_batch()
         for images, labels in zip(*parts, strict=True):
             inputs = normalize(images, self.constants).contiguous(memory_format=torch.channels_last)
             with forward_precision(self.recipe.precision, self.device):
-                logits = self.forward(inputs)
+                logits = self.learner.logits(inputs)
             loss = functional.cross_entropy(logits.float(), labels, reduction="sum") / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
+        self.learner.end_batch()
         self.optimizer.step()
 
     def norm(self) -> Tensor:
@@ -72,7 +75,7 @@ class _Run:
         order = epoch_batches(len(self.labels), self.recipe.batch_size, generator(self.seed, "order", number))
         draws = generator(self.seed, "augment", number)
         norms = []
-        self.model.train()
+        self.learner.begin_epoch(self.seed, number)
         with seeded(self.device, derived_seed(self.seed, "dropout", number)):
             for batch in order:
                 rate = schedule(len(done.rates) + 1)
@@ -86,7 +89,7 @@ class _Run:
 
     def measure(self, done: Progress) -> None:
         """Add the row of the epoch that ended to `done` and see whether the run diverged."""
-        state = model_state(self.model)
+        state = self.learner.point(self.clean)
         found = self.evaluator(state)
         rate = done.rates[-1] if done.rates else math.nan
         errors = {name: 1 - measured.accuracy for name, measured in found.items()}
@@ -100,7 +103,7 @@ class _Run:
 
 
 def train(
-    model: nn.Module,
+    model: nn.Module | Learner,
     data: DataSet,
     recipe: Recipe,
     *,
@@ -112,14 +115,14 @@ def train(
     label: str = "train",
     provenance: Mapping[str, Any] | None = None,
 ) -> tuple[History, list[float]]:
-    """Train `model` in place; on a CPU the same seed gives the same bytes, killed and resumed or not.
+    """Train in place; on a CPU the same seed gives the same bytes, killed and resumed or not.
 
     Args:
-        model: an initialized network that returns logits.
+        model: an initialized network that returns logits, or something else that learns.
         data: uint8 images and labels.
         recipe: how to train.
         seed: of the order, the augmentation and dropout, by epoch.
-        keep: called with the epoch and the network whenever `recipe` keeps its weights; idempotent.
+        keep: called with the epoch and what holds the weights whenever `recipe` keeps them; idempotent.
         state: file for the state after each epoch; a run goes on from it if it exists.
         device: where to train.
         on_epoch: called with each finished epoch's values.
@@ -133,7 +136,8 @@ def train(
         ValueError: an impossible schedule, or a state file that is damaged or of another network, seed or recipe.
     """
     place = torch.device(device)
-    model.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner = NetworkLearner(model, compile=recipe.compile) if isinstance(model, nn.Module) else model
+    learner.to(place)
     steps = steps_per_epoch(len(data.train_labels), recipe.batch_size)
     schedule = make_schedule(
         recipe.schedule,
@@ -143,8 +147,8 @@ def train(
         options=recipe.schedule_options,
     )
     with tensor_cores(tf32=recipe.precision == "tf32"):
-        run = _Run(model, data, recipe, seed=seed, device=place)
-        done = _begun(state, run, canonical_json({"seed": seed, **recipe.settings()}))
+        run = _Run(learner, data, recipe, seed=seed, device=place)
+        done = _begun(state, run, canonical_json({"seed": seed, **recipe.settings(), **learner.settings()}))
         for epoch in range(done.epoch + 1):
             _announce(on_epoch, done, epoch)
         with progress_bar(label, recipe.epochs * steps, done=len(done.rates), unit="steps") as advance:
@@ -156,9 +160,9 @@ def train(
                 done.epoch += 1
                 done.seconds.append(time.perf_counter() - begin)
                 if recipe.keeps(done.epoch) or done.diverged:
-                    keep(done.epoch, model)
+                    keep(done.epoch, learner.learned)
                 if state:
-                    save_state(state, model, run.optimizer, done)
+                    save_state(state, learner.learned, run.optimizer, done)
                 _announce(on_epoch, done, done.epoch)
     return done.history(dict(provenance or {})), done.seconds
 
@@ -167,7 +171,7 @@ def _begun(state: Path | None, run: _Run, settings: str) -> Progress:
     """Return what the state file says was done, or that nothing was."""
     if state is None or not state.exists():
         return Progress(settings=settings)
-    return load_state(state, run.model, run.optimizer, settings=settings)
+    return load_state(state, run.learner.learned, run.optimizer, settings=settings)
 
 
 def _announce(on_epoch: Callable[[Mapping[str, float]], None] | None, done: Progress, epoch: int) -> None:
