@@ -18,7 +18,11 @@ import numpy as np
 import torch
 
 from lossatlas.data import NORMALIZATIONS, load_dataset, normalize
+from lossatlas.engine.evaluator import Evaluator
 from lossatlas.landscape.curvature import HessianOperator
+from lossatlas.landscape.curve_learner import CurveLearner
+from lossatlas.landscape.curve_losses import curve_losses
+from lossatlas.landscape.curves import Curve, parameters_of
 from lossatlas.landscape.directions import random_direction
 from lossatlas.landscape.hessian import extremes, hessian_map
 from lossatlas.landscape.surfaces import plane
@@ -84,6 +88,49 @@ def products(device, *, images):
     say(check="hessian products", network="resnet56", images=images, seconds_per_product=float(np.median(seconds)))
 
 
+def curves(device, *, images):
+    """Compare losses along a Bezier curve with those on the CPU, and time its training beside a network's."""
+    ends = []
+    for seed in (0, 1):
+        model = build("resnet", depth=20)
+        initialize(model, scheme="li", generator=generator(seed, "init"))
+        ends.append(model)
+    curve = Curve.straight(*map(parameters_of, ends), kind="bezier", bends=1)
+    state, inputs = ends[0].state_dict(), noise(128)
+    options = {"t": np.linspace(0, 1, 5), "start_state": state, "end_state": ends[1].state_dict()}
+    found = [
+        curve_losses(ends[0], curve, inputs, refresh_batch_size=64, device=place, **options).train_loss
+        for place in ("cpu", device)
+    ]
+    say(check="curve agreement", largest_relative_difference=float(np.max(np.abs(found[1] / found[0] - 1))))
+    data = NoiseSplits(images)
+    recipe = Recipe(epochs=3, batch_size=128, lr=0.01, weight_decay=0.0, schedule="constant")
+    learner = CurveLearner(ends[0], curve, weight_decay=5e-4, refresh_batch_size=128)
+    for what, learns in (("network", ends[1]), ("curve", learner)):
+        _, seconds = train(learns, data, recipe, seed=0, keep=lambda epoch, learned: None, device=device, label=what)
+        say(check="training", what=what, images=images, seconds_per_epoch=round(min(seconds[1:]), 3))
+
+
+class NoiseSplits:
+    """Random normalized images to train and to test on."""
+
+    def __init__(self, images):
+        """Draw them."""
+        self.train_images, self.train_labels = noise(images)
+        self.test_images, self.test_labels = noise(128)
+
+
+def members(device, *, images):
+    """Compare class probabilities on the GPU with those on the CPU."""
+    model = build("wide_resnet", depth=10, widen=2)
+    initialize(model, scheme="li", generator=generator(0, "init"))
+    found = []
+    for place in ("cpu", device):
+        evaluator = Evaluator(model, {"test": noise(images)}, device=place)
+        found.append(torch.softmax(evaluator.logits("test").double(), dim=1))
+    say(check="probabilities", largest_difference=float((found[1] - found[0]).abs().max()))
+
+
 def study(name, data, *, epochs, points, out):
     """Train one network, then map its loss on a plane over the training set and its eigenvalues over 1,000 images."""
     model = build("resnet", **RUNS[name])
@@ -139,6 +186,8 @@ def main():
     say(device=name, torch=torch.__version__, epochs=options.epochs, points=options.points)
     agreement(options.device)
     products(options.device, images=1000 if on_gpu else 32)
+    curves(options.device, images=12800 if on_gpu else 256)
+    members(options.device, images=1000 if on_gpu else 32)
     for network in ("resnet20", "resnet56", "vgg9") if on_gpu else ():
         say(**compare(network, device="cuda", images=4096, points=5, rounds=3, batch_size=1000))
     if options.out:

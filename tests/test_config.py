@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,15 @@ CONF = ROOT / "conf"
 PRESETS = sorted(path.stem for path in (CONF / "preset").glob("*.yaml"))
 
 
+@cache
+def composed(preset):
+    """A preset's settings and their text; Hydra takes seconds for a large one."""
+    return compose(CONF, [f"preset={preset}"])
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_composes_and_heads_with_its_command(preset):
-    params, text = compose(CONF, [f"preset={preset}"])
+    params, text = composed(preset)
     assert params.preset == preset
     assert validate(yaml.safe_load(text), source="text") == params
     assert {"datasets", "runs", *STUDIES.values()} <= set(yaml.safe_load(text))  # what dvc.yaml iterates over
@@ -48,7 +55,7 @@ def test_every_model_file_builds():
 
 
 def test_paper_preset_has_the_papers_settings():
-    params, _ = compose(CONF, ["preset=paper"])
+    params, _ = composed("paper")
     run = params.runs["resnet56"].train
     assert (run.epochs, run.batch_size, run.lr, run.weight_decay, run.momentum) == (300, 128, 0.1, 5e-4, 0.9)
     assert [round(f * run.epochs) for f in run.schedule_options.fractions] == [150, 225, 275]
@@ -64,13 +71,17 @@ def test_paper_preset_has_the_papers_settings():
     assert batches == {"vgg9": 128, "vgg9_adam_large": 8192, "resnet56_large_nowd": 4096}
     deepest = [params.runs[name].train.lr for name in params.runs if name.startswith("resnet158_noshort")]
     assert deepest == pytest.approx([0.1, 0.01, 0.001, 0.0001])
+    assert [(run.epochs, run.lr) for run in (params.curves[f"{n}_bezier"].train for n in ("vgg16", "wrn28_10"))] == [
+        (200, 0.015), (200, 0.03)
+    ]  # fmt: skip
+    assert params.curves["vgg16_segment"].points == 61
     rates = {name: params.runs[name].train.lr for name in ("vgg16", "preresnet164", "wrn28_10")}
     assert rates == {"vgg16": 0.05, "preresnet164": 0.1, "wrn28_10": 0.1}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_batches_are_the_papers_shares_of_the_training_set(preset):
-    params, _ = compose(CONF, [f"preset={preset}"])
+    params, _ = composed(preset)
     n = next(iter(params.datasets.values())).train or 50_000
     for name, run in params.runs.items():
         vgg = run.model.options.get("depth") == 9

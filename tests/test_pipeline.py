@@ -51,8 +51,13 @@ def test_every_stage_published(smoke):
     assert (published / "hessian/resnet20/hessian.h5").is_file()
     assert (published / "trajectory/vgg9/trajectory.h5").is_file()
     assert (published / "slices/small/slices.h5").is_file()
-    for name in ("probe/resnet20/probe.json", "invariance/vgg9/invariance.json"):
+    for name in ("probe/resnet20/probe.json", "invariance/vgg9/invariance.json", "plane3/vgg9_bezier/plane3.json"):
         assert json.loads((published / name).read_text())["status"] == "finished"
+    assert (published / "curve/vgg9_bezier/node_1.safetensors").is_file()
+    assert (published / "fge/vgg9/member_0001.safetensors").is_file()
+    for name in ("ind", "sse", "fge"):
+        scored = json.loads((published / f"ensemble/vgg9-digits-{name}/ensemble.json").read_text())
+        assert scored["status"] == "finished" and len(scored["members"]) == {"ind": 2, "sse": 3, "fge": 1}[name]
     assert set(json.loads((folder / "reports/smoke/sharpness.json").read_text())["runs"]) >= {"resnet20", "vgg9"}
     assert (folder / "reports/smoke/report.html").stat().st_size > 100_000
     assert list((folder / "reports/smoke/figures").glob("*.png"))
@@ -97,7 +102,7 @@ def test_tracking_names_the_report_and_the_database(tracked):
     folder, _, first = tracked
     assert f"report: {folder / 'reports/smoke/report.html'}" in first
     assert "tracking/mlflow.db" in first
-    assert count_rows(folder)["runs"] == 16  # data, four trainings, ten studies and the report
+    assert count_rows(folder)["runs"] == 24  # data, five trainings, seventeen studies and the report
 
 
 def test_tracking_twice_adds_nothing(tracked):
@@ -110,6 +115,7 @@ def test_tracking_twice_adds_nothing(tracked):
 
 # studies of networks list all families, and so are looked at again; only those of the family are computed
 OF_NETWORKS = {"line", "plane", "profile", "hessian", "trajectory", "probe", "invariance"}
+OF_NETWORKS |= {"curve", "plane3", "fge", "ensemble"}
 
 
 def stale(run):
@@ -123,7 +129,7 @@ def stale(run):
     [
         ("src/lossatlas/report/page.py", {"report"}),
         ("src/lossatlas/report/figures/style.py", {"figures"}),
-        ("src/lossatlas/models/vgg.py", {"train@vgg9", "train@vgg9_large", *OF_NETWORKS}),
+        ("src/lossatlas/models/vgg.py", {"train@vgg9", "train@vgg9_large", "train@vgg9_sse", *OF_NETWORKS}),
         ("src/lossatlas/config.py", set()),
         ("src/lossatlas/tracking/store.py", set()),
     ],

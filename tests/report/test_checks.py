@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from synthetic_ensembles import make_ensemble, skipped, with_connections, with_ensemble
 from synthetic_report import changed, make_network, make_plane
 
 from lossatlas.files import write_json
@@ -197,3 +198,58 @@ def test_an_overflow_is_no_hole(results: Results, targets: Targets) -> None:
     checks = run_checks(replace(results, planes={**results.planes, "resnet56": wild}), targets)
     found = next(check for check in checks if check.id == "complete/resnet56")
     assert (found.verdict, found.detail) == ("pass", "1 of them without a finite loss")
+
+
+def test_curves_planes_cycles_and_ensembles_are_there_or_not(results: Results, targets: Targets) -> None:
+    full = with_connections(results)
+    found = verdicts(full, targets)
+    names = ("complete/curve/vgg16_bezier", "complete/plane3/vgg16_optima", "finished/fge/vgg16_seed1")
+    assert [found[name] for name in (*names, "finished/ensemble/vgg16-cifar10-fge")] == ["pass"] * 4
+    gone = verdicts(replace(full, curves={}, planes3={}, fges={}, ensembles={}), targets)
+    assert [gone[name] for name in (*names, "finished/ensemble/vgg16-cifar10-fge")] == ["fail"] * 4
+    lost = with_ensemble(full, "vgg16-cifar10-fge", **skipped("run vgg16 diverged"))
+    check = {check.id: check for check in run_checks(lost, targets)}["finished/ensemble/vgg16-cifar10-fge"]
+    assert (check.verdict, check.detail) == ("not run", "skipped: run vgg16 diverged")
+    assert not any("/curve/" in name for name in verdicts(results, targets))
+
+
+def test_a_curve_with_a_hole_is_not_complete(results: Results, targets: Targets) -> None:
+    full = with_connections(results)
+    item = full.curves["vgg16_segment"]
+    assert item.losses is not None
+    computed = item.losses.computed.copy()
+    computed[1, 3] = False
+    holed = replace(item, losses=replace(item.losses, computed=computed))
+    checks = run_checks(replace(full, curves={**full.curves, item.name: holed}), targets)
+    check = {check.id: check for check in checks}["complete/curve/vgg16_segment"]
+    assert (check.verdict, check.measured, check.expected) == ("fail", 9, 10)  # two rows of five points
+
+
+def test_ensembles_are_compared_under_the_full_protocol_only(results: Results, targets: Targets) -> None:
+    full = with_connections(replace(results, regime="full"))
+    first, *more = targets.content["garipov2018"]["table1_error"]["cifar10"]["vgg16"]["fge"]
+    spread = 3 * first[1]
+    cases = [
+        ([first[0] + 0.99 * spread], [value + 0.49 for value in more], "pass"),
+        ([first[0] + 1.01 * spread], [value + 0.51 for value in more], "fail"),
+        ([first[0] - 1.01 * spread], [value - 0.51 for value in more], "fail"),
+        # the mean counts
+        ([first[0] - 2 * spread, first[0] + 2 * spread], more, "pass"),
+    ]
+    for errors, several, verdict in cases:
+        made = make_ensemble("vgg16", "cifar10", "fge", errors, *several)
+        found = verdicts(replace(full, ensembles={"vgg16-cifar10-fge": made}), targets)
+        assert [found[f"published/vgg16-cifar10-fge/{k}B"] for k in (1, 2, 3)] == [verdict] * 3
+        assert found["published/vgg16-cifar10-ind/1B"] == "not run"
+    shortened = verdicts(replace(full, regime="shortened"), targets)
+    assert not any(name.startswith("published/vgg16-") for name in shortened)
+
+
+def test_thinner_networks_and_other_data_are_not_compared(results: Results, targets: Targets) -> None:
+    full = with_connections(replace(results, regime="full"))
+    thin = with_ensemble(full, "vgg16-cifar10-fge", options={**make_network("vgg16")["options"], "base_width": 16})
+    found = verdicts(thin, targets)
+    assert "published/vgg16-cifar10-ind/2B" in found
+    assert "published/vgg16-cifar10-fge/2B" not in found
+    other = verdicts(with_connections(replace(results, regime="full"), data="digits"), targets)
+    assert not any(name.startswith("published/vgg16-") for name in other)

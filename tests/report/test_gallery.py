@@ -16,6 +16,9 @@ from lossatlas.results import Line
 PAPER = [f"figure-{i}" for i in range(1, 20)]
 ALWAYS = [*PAPER[:1], "figure-1-linear", *PAPER[1:]]
 ALWAYS += ["scale-invariance", "projected-curvature", "sharpness", "trainability"]
+MODES = ["garipov-figure-1", "garipov-figure-1-test", "garipov-figure-2", "fge-cycles"]
+MODES += ["sse-trajectory", "schedules", "ensemble-size"]
+ALWAYS += MODES
 
 
 def gallery(results: Results, targets: Targets, *only: str) -> dict[str, Drawing]:
@@ -35,6 +38,9 @@ def test_every_figure_of_the_paper_is_there_in_order(results: Results, targets: 
     assert [drawn[name].paper for name in PAPER] == [f"Figure {i}" for i in range(1, 20)]
     assert drawn["figure-1-linear"].paper == "Figure 1"
     assert not drawn["sharpness"].paper
+    papers = [drawn[name].paper for name in MODES]
+    theirs = [f"Figure {i} of Garipov et al. 2018" for i in (1, 1, 2, 3)]
+    assert papers == [*theirs, "", "", ""]  # told apart from the figures of Li et al. of the same numbers
 
 
 def test_panels_show_ours_beside_the_published_error(results: Results, targets: Targets) -> None:
@@ -94,7 +100,7 @@ def test_nothing_run_still_gives_every_cell(results: Results, targets: Targets) 
     assert list(drawn) == ALWAYS
     for drawing in drawn.values():
         assert "not run" in words(drawing), drawing.id
-    for name in ("figure-2", "figure-7", "figure-10"):
+    for name in ("figure-2", "figure-7", "figure-10", *MODES):
         png(drawn[name].figure)
 
 

@@ -9,11 +9,13 @@ from lossatlas.report import catalogue
 from lossatlas.report.networks import (
     DEFAULTS,
     NETWORKS,
+    RunName,
     at_paper_width,
     count_key,
     differences,
     network_built,
     network_named,
+    split_run,
 )
 from lossatlas.report.targets import load_targets
 
@@ -38,6 +40,26 @@ def test_every_run_of_the_catalogue_names_its_network() -> None:
         assert network_named(run) in NETWORKS
     assert [network_named(run) for run in catalogue.TABLE2] == [model for model, _ in catalogue.TABLE2.values()]
     assert [network_named(run) for run in ("vgg9_large_batch", "mine")] == ["vgg9", None]
+
+
+@pytest.mark.parametrize(
+    ("run", "network", "parts"),
+    [
+        ("vgg16", "vgg16", RunName("vgg16")),
+        ("vgg16_seed2", "vgg16", RunName("vgg16", seed=2)),
+        ("vgg16_seed0", "vgg16", RunName("vgg16", seed=0)),
+        ("preresnet164_sse", "preresnet164", RunName("preresnet164", snapshots=True)),
+        ("wrn28_10_cifar100", "wrn28_10", RunName("wrn28_10", hundred=True)),
+        ("vgg16_cifar100_sse_seed1", "vgg16", RunName("vgg16", hundred=True, snapshots=True, seed=1)),
+        ("vgg9_nowd_seed1", "vgg9", RunName("vgg9_nowd", seed=1)),
+        ("resnet56_adam_large_nowd", "resnet56", RunName("resnet56_adam_large_nowd")),
+        ("huang_resnet110_cifar100", None, RunName("huang_resnet110", hundred=True)),
+        ("vgg16_sse_cifar100", "vgg16", RunName("vgg16_sse", hundred=True)),  # in another order it is no such run
+    ],
+)
+def test_a_run_name_holds_network_data_schedule_and_seed(run: str, network: str | None, parts: RunName) -> None:
+    assert network_named(run) == network
+    assert split_run(run) == parts
 
 
 @pytest.mark.parametrize("network", list(NETWORKS))

@@ -8,7 +8,7 @@ import pytest
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.checks import run_checks
-from lossatlas.report.claims import Claim, Number, decide_claims
+from lossatlas.report.claims import PAPERS, Claim, Number, decide_claims
 from lossatlas.report.page import Image, render_page, show
 from lossatlas.report.tables import all_tables
 from lossatlas.report.targets import Targets
@@ -115,7 +115,7 @@ def test_claims_are_grouped_by_verdict_with_their_numbers(results: Results, targ
     text = render_page(results, images=[IMAGE], tables=all_tables(results, targets), checks=[], claims=claims)
     reader = read(text)
     words = " ".join(" ".join(reader.text).split())
-    for part in ("1 of 2 claims of the paper hold, 2 not run", "Does not hold (1)", "Holds (1)", "Not run (2)"):
+    for part in ("1 of 2 claims of the papers hold, 2 not run", "Does not hold (1)", "Holds (1)", "Not run (2)"):
         assert part in words, part
     assert "a <radius> 0.25 ± 0.01 of the direction (3 seeds)" in words
     assert "too wide." in words
@@ -133,7 +133,10 @@ def test_claims_are_grouped_by_verdict_with_their_numbers(results: Results, targ
 def test_claims_stand_before_the_data(results: Results, targets: Targets) -> None:
     ids = read(page(results, targets)).ids
     assert ids.index("claims") < ids.index("data") < ids.index("figures")
-    assert sum(name.startswith("claim-") for name in ids) == len(targets.content["li2018"]["claims"])
+    claims = [claim for paper in PAPERS for claim in targets.content[paper]["claims"]]
+    assert sum(name.startswith("claim-") for name in ids) == len(claims)
+    words = " ".join(" ".join(read(page(results, targets)).text).split())
+    assert words.count("Garipov et al. 2018. Rule.") == len(targets.content["garipov2018"]["claims"])
 
 
 def test_two_renderings_are_equal(results: Results, targets: Targets) -> None:

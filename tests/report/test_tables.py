@@ -88,3 +88,9 @@ def test_all_runs(results: Results, targets: Targets) -> None:
 def test_a_bar_in_a_cell_does_not_break_markdown() -> None:
     table = Table("t", "T", "c", ("a",), ((Cell("x|y"),),))
     assert "| x\\|y |" in table.markdown()
+
+
+def test_a_cell_that_stands_out_is_bold_in_markdown_alone() -> None:
+    table = Table("t", "T", "c", ("a",), ((Cell("1|2", 1.5, strong=True),), (Cell("2.0", 2.0),)))
+    assert "| **1\\|2** |" in table.markdown()
+    assert table.csv() == "a\n1.5\n2.0\n"

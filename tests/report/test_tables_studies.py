@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from synthetic_claims import CONTROL, DEEP, make_probe, make_results, make_run, with_sharpness
+from synthetic_ensembles import with_connections
 
 from lossatlas.report.addresses import minimizer_address
 from lossatlas.report.artefacts import Results
@@ -193,7 +194,7 @@ def test_tables_of_unplanned_studies_are_left_out(full: Results, results: Result
 
 def test_what_shows_a_claim_is_a_figure_or_a_table_and_no_two_share_an_id(full: Results, targets: Targets) -> None:
     sharp = {**full.sharpness, "correlation": {"curvature": {"spearman": 0.9, "runs": 4, "p_value": 0.05}}}
-    tables = [table.id for table in all_tables(replace(full, sharpness=sharp), targets)]
+    tables = [table.id for table in all_tables(with_connections(replace(full, sharpness=sharp)), targets)]
     assert "sharpness-correlation" in tables
     assert not set(tables) & {*FIGURES, "claims", "checks", "data", "figures", "tables", "reading"}
     assert {place for rule in RULES.values() for place in rule.shown} <= {*tables, *FIGURES}

@@ -86,3 +86,49 @@ def test_a_run_that_was_trained_otherwise_is_not_the_papers(results: Results) ->
     other = replace(results, runs={**results.runs, "resnet56": adam})
     assert is_papers("resnet56", other) and not is_papers_run("resnet56", other)
     assert is_papers_run("never-trained", results)
+
+
+@pytest.mark.parametrize(
+    ("run", "title"),
+    [
+        ("vgg16_sse", "VGG-16, snapshot cycles"),
+        ("vgg16_seed1", "VGG-16, seed 1"),
+        ("vgg16_cifar100", "VGG-16, CIFAR-100"),
+        ("wrn28_10_cifar100_sse_seed2", "WRN-28-10, CIFAR-100, snapshot cycles, seed 2"),
+        ("vgg9_sse", "VGG-9, snapshot cycles"),
+    ],
+)
+def test_data_schedule_and_seed_stand_in_the_title(results: Results, run: str, title: str) -> None:
+    assert run_title(run, results) == title  # not run
+    assert run_title(run, with_run(results, run, title="any")) == title
+
+
+def test_what_makes_a_network_another_stands_before_data_schedule_and_seed(results: Results) -> None:
+    small = make_network("preresnet164")["options"] | {"depth": 20, "base_width": 8}
+    done = with_run(results, "preresnet164_sse_seed1", options=small, title="PreResNet-164")
+    assert run_title("preresnet164_sse_seed1", done) == "PreResNet-164 (depth 20), snapshot cycles, seed 1"
+    normed = make_network("vgg16")["options"] | {"batch_norm": True}
+    done = with_run(results, "vgg16_sse", options=normed, title="VGG-16 with batch norm")
+    assert run_title("vgg16_sse", done) == "VGG-16 with batch norm, snapshot cycles"
+
+
+def test_runs_on_cifar_100_stand_beside_its_numbers(results: Results, targets: Targets) -> None:
+    assert value("vgg16_cifar100", results, targets) == 27.4  # not run
+    assert value("vgg16_cifar100", with_run(results, "vgg16_cifar100", num_classes=100), targets) == 27.4
+    assert value("vgg16", with_run(results, "vgg16", num_classes=100), targets) == 27.4
+    assert value("vgg16_cifar100", with_run(results, "vgg16_cifar100", num_classes=10), targets) == 6.75
+
+
+@pytest.mark.parametrize("run", ["vgg16_sse", "vgg16_cifar100_sse", "vgg16_sse_seed1", "vgg9_sse", "vgg16_seed1"])
+def test_snapshot_cycles_and_repeats_have_no_published_error_of_their_own(
+    results: Results, targets: Targets, run: str
+) -> None:
+    assert value(run, results, targets) is None
+    assert value(run, with_run(results, run), targets) is None
+
+
+def test_a_run_in_cycles_under_a_plain_name_has_no_published_error(results: Results, targets: Targets) -> None:
+    train = {**results.runs["vgg9"].train, "schedule": "cosine_cycles"}
+    assert value("vgg16", with_run(results, "vgg16", train=train), targets) is None
+    plain = {**train, "schedule": "piecewise_linear"}
+    assert value("vgg16", with_run(results, "vgg16", train=plain), targets) == 6.75

@@ -128,6 +128,33 @@ def test_fge_triangle_is_lowest_in_the_middle_and_highest_at_the_end_of_a_cycle(
     assert [rate(i) for i in range(21, 41)] == cycle
 
 
+@pytest.mark.parametrize(
+    ("epochs", "cycles", "steps", "length"),
+    [(200, 5, 391, 15640), (150, 5, 391, 11730), (200, 5, 782, 31280), (300, 6, 782, 39100)],
+)
+def test_snapshot_cycles_of_the_papers_at_named_steps(epochs, cycles, steps, length):
+    """CIFAR in batches of 128 (Garipov et al.) and 64 (Huang et al.)."""
+    rate = make_schedule("cosine_cycles", lr=0.1, epochs=epochs, steps_per_epoch=steps, options={"cycles": cycles})
+    for start in range(0, epochs * steps, length):
+        assert rate(start + 1) == 0.1
+        assert rate(start + length // 2 + 1) == pytest.approx(0.05, rel=1e-12)
+        # the last step before a snapshot: 1 + cos(pi - x) = x^2 / 2 to the fourth order, x = pi / length; 1e-17 is what
+        # cancels there
+        assert rate(start + length) == pytest.approx(0.1 / 4 * (math.pi / length) ** 2, rel=1e-7, abs=1e-17)
+
+
+@pytest.mark.parametrize(("cycle_epochs", "high", "middle"), [(2, 1e-2, 391), (4, 5e-2, 782)])
+def test_fge_triangle_of_the_paper_at_named_steps(cycle_epochs, high, middle):
+    options = {"low": 5e-4, "cycle_epochs": cycle_epochs}
+    rate = make_schedule("fge_triangle", lr=high, epochs=40, steps_per_epoch=STEPS, options=options)
+    for start in range(0, 40 * STEPS, cycle_epochs * STEPS):
+        assert rate(start + middle) == 5e-4 and rate(start + 2 * middle) == high  # exactly
+        # a straight line from `high`, one step of which is behind at the first
+        assert rate(start + 1) == pytest.approx(high - (high - 5e-4) / middle, rel=1e-12)
+        for beside in (start + middle - 1, start + middle + 1):
+            assert rate(beside) == pytest.approx(5e-4 + (high - 5e-4) / middle, rel=1e-12)
+
+
 KINDS = {
     "constant": {},
     "step_drops": {},

@@ -29,7 +29,8 @@ class Direction:
     Attributes:
         tensors: the direction by parameter name; names that are absent do not move. Units: those of the weights.
         weights: hash of the weights it belongs to (`weights_hash`).
-        kind: `random`, `between` two checkpoints, or `pca` (a principal component of a path).
+        kind: `random`, `between` two checkpoints, `pca` (a principal component of a path), or `gram_schmidt` (an axis of
+            the plane through three points).
         normalization: how a random direction was scaled.
         exclude_1d: whether biases and batch normalization stay fixed.
         span: `weights` (parameters) or `states` (running statistics too).
@@ -40,7 +41,7 @@ class Direction:
 
     tensors: Mapping[str, Tensor]
     weights: str
-    kind: Literal["random", "between", "pca"]
+    kind: Literal["random", "between", "pca", "gram_schmidt"]
     normalization: Normalization = "none"
     exclude_1d: bool = False
     span: Span = "weights"

@@ -44,7 +44,8 @@ def displaced(state: Mapping[str, Tensor], directions: Sequence[Direction], at: 
     return moved
 
 
-def _content(tensor: Tensor) -> list[str]:
+def content(tensor: Tensor) -> list[str]:
+    """Return dtype, shape and hash of a tensor's values, which tell it from any other."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return [
         str(tensor.dtype),
@@ -62,8 +63,14 @@ def _identity(
 ) -> str:
     parts: list[Any] = [weights_hash(state), sha256_bytes(np.ascontiguousarray(grid).tobytes()), settings]
     parts += [[d.description(), weights_hash(d.tensors)] for d in directions]
-    parts += [[name, *(_content(as_tensor(values)) for values in examples)] for name, examples in data.items()]
+    parts += [[name, *(content(as_tensor(values)) for values in examples)] for name, examples in data.items()]
     return sha256_json(parts)
+
+
+def measured(evaluator: Evaluator, point: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return loss and accuracy at a point on each data set, by the names of `VALUES`."""
+    found = evaluator(point)
+    return {f"{name}_{kind}": getattr(m, kind) for name, m in found.items() for kind in ("loss", "accuracy")}
 
 
 def evaluate_points(
@@ -80,16 +87,12 @@ def evaluate_points(
     _require(directions, model_state(model))
     evaluator = Evaluator(model, data, **engine)
 
-    def losses(point: Mapping[str, Tensor]) -> dict[str, float]:
-        found = evaluator(point)
-        return {f"{n}_{kind}": getattr(m, kind) for n, m in found.items() for kind in ("loss", "accuracy")}
-
     return walk_points(
         model,
         data,
         directions,
         grid,
-        losses,
+        lambda point: measured(evaluator, point),
         names=VALUES,
         # without a test set its losses are NaN everywhere, and not to be explained
         finite=[f"{name}_loss" for name in data],
@@ -140,18 +143,58 @@ def walk_points(
     moved = [{n: t.to(device) for n, t in d.tensors.items()} for d in directions]
     placed = [Direction(tensors=t, weights=d.weights, kind=d.kind) for t, d in zip(moved, directions, strict=True)]
     state = {name: tensor.to(device) for name, tensor in state.items()}
-    values, computed = empty_values(names, len(grid)), np.zeros(len(grid), dtype=bool)
-    book = None
-    if journal:
+
+    def identity() -> str:
         # the network's description, and what decides about rounding
-        book = Journal(journal, _identity(state, directions, grid, data, [repr(model), device.type, settings]))
+        return _identity(state, directions, grid, data, [repr(model), device.type, settings])
+
+    values, computed = walk(
+        lambda i: values_at(displaced(state, placed, grid[i])),
+        len(grid),
+        names=names,
+        identity=identity,
+        journal=journal,
+        label=label,
+    )
+    return Points(values, computed, _explain(state, placed, grid, [values[name] for name in finite], what))
+
+
+def walk(
+    values_at: Callable[[int], Mapping[str, float]],
+    n: int,
+    *,
+    names: Sequence[str],
+    identity: Callable[[], str],
+    journal: Path | str | None,
+    label: str,
+) -> tuple[dict[str, Floats], Mask]:
+    """Take values at the places 0 ... n - 1 in order, resuming from the journal.
+
+    Args:
+        values_at: the values at a place, by name; names that are absent stay NaN. They may depend on nothing but the
+            place: not on those visited before.
+        n: number of places.
+        names: all values, in the order of the journal.
+        identity: a hash of everything that the values depend on; asked for only if there is a journal.
+        journal: a file that keeps finished places.
+        label: of the progress bar.
+
+    Returns:
+        The values by name, each (n,), and which were computed.
+
+    Raises:
+        ValueError: a journal of other values.
+    """
+    values, computed = empty_values(names, n), np.zeros(n, dtype=bool)
+    book = Journal(journal, identity()) if journal else None
+    if book:
         book.restore(values, computed)
     todo = [int(i) for i in np.flatnonzero(~computed)]
     fresh: list[int] = []
     flushed = time.monotonic()
-    with progress(label, len(grid), done=len(grid) - len(todo)) as advance:
+    with progress(label, n, done=n - len(todo)) as advance:
         for i in todo:
-            for name, value in values_at(displaced(state, placed, grid[i])).items():
+            for name, value in values_at(i).items():
                 values[name][i] = value
             computed[i] = True
             fresh.append(i)
@@ -159,7 +202,7 @@ def walk_points(
             if book and (i == todo[-1] or time.monotonic() - flushed > FLUSH_SECONDS):
                 book.append(fresh, values)
                 fresh, flushed = [], time.monotonic()
-    return Points(values, computed, _explain(state, placed, grid, [values[name] for name in finite], what))
+    return values, computed
 
 
 def _require(directions: Sequence[Direction], state: Mapping[str, Tensor]) -> None:

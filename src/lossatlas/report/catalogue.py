@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lossatlas.report.networks import split_run
 from lossatlas.report.targets import Address, where
 from lossatlas.report.variants import BATCHES, DECAY, departures
 from lossatlas.report.variants import OPTIMIZERS as OPTIMIZERS
@@ -120,7 +121,7 @@ TABLE2 = {
     "resnet110_noshort": ("resnet110_noshort", 0.01),
 }
 FIGURE6_CELLS = {run: (k, row == 0) for row in (0, 1) for k, run in zip((1, 2, 4, 8), FIGURE6[row], strict=True)}
-PAPERS = {"li2018": "Li et al. 2018", "garipov2018": "Garipov et al. 2018"}
+PAPERS = {"li2018": "Li et al. 2018", "garipov2018": "Garipov et al. 2018", "huang2017": "Huang et al. 2017"}
 SOURCES = {
     "table2_architectures": "Table 2",
     "figure6_wrn56": "Figure 6",
@@ -131,6 +132,12 @@ SOURCES = {
 }
 DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 GARIPOV = ("vgg16", "preresnet164", "wrn28_10")
+HUANG = {
+    "resnet110": "ResNet-110",
+    "wrn32": "Wide-ResNet-32, k = 4",
+    "densenet40": "DenseNet-40, growth 12",
+    "densenet100": "DenseNet-100, growth 24",
+}
 
 
 def table2_address(run: str, quantity: str) -> Address:
@@ -162,6 +169,28 @@ def variant_address(network: str, train: Mapping[str, Any]) -> Address | None:
     return ("li2018", table, where(**settings), "test_error")
 
 
+def ensemble_address(network: str, data: str, method: str, budgets: int) -> Address:
+    """Return where Table 1 of Garipov et al. gives the error of a method at one, two or three budgets."""
+    return ("garipov2018", "table1_error", data, network, method, budgets - 1)
+
+
+def curve_address(network: str, data: str, what: str, which: int) -> Address:
+    """Return where the authors' program of Garipov et al. gives a test error along curves.
+
+    Args:
+        network: the network's name.
+        data: `cifar10` or `cifar100`.
+        what: `endpoints`, `bezier` or `polychain`.
+        which: of the end points 0 or 1; of a curve 0 for the lowest error along it, 1 for the highest.
+    """
+    return ("garipov2018", "curves_test_error", data, network, what, which)
+
+
+def snapshot_address(network: str, data: str, method: str) -> Address:
+    """Return where Table 1 of Huang et al. gives the error of a method, `snapshot_0.1` for example."""
+    return ("huang2017", "table1_error", network, method, ("cifar10", "cifar100").index(data))
+
+
 def test_error_address(
     run: str, *, classes: int = 10, train: Mapping[str, Any] | None = None, exact: bool = True
 ) -> Address | None:
@@ -176,10 +205,13 @@ def test_error_address(
             for, and the settings of a run that was not trained.
 
     Returns:
-        The address, or None where no paper gives a number for this run.
+        The address, or None where no paper gives a number for this run, and of runs with snapshot cycles.
     """
-    if run in GARIPOV and classes in (10, 100):
-        return ("garipov2018", "table1_error", f"cifar{classes}", run, "ind", 0)
+    name = split_run(run)
+    if name.snapshots or (train or {}).get("schedule") == "cosine_cycles":
+        return None
+    if name.base in GARIPOV and name.seed is None and classes in (10, 100):
+        return ensemble_address(name.base, f"cifar{classes}", "ind", 1)
     if classes != 10:
         return None
     as_named = not departures(run, train or {})
@@ -193,6 +225,20 @@ def test_error_address(
         named = {"optimizer": variant.optimizer, "weight_decay": variant.weight_decay}
         settings = named | settings | {"batch_size": variant.batch_size}
     return variant_address(network, settings) if network else None
+
+
+def title_of(run: str) -> tuple[str, str | None, str]:
+    """Return the run whose network and settings a run shares, the papers' title of that one, and what the run adds.
+
+    Runs of Garipov et al.'s networks are told apart by data, schedule and seed; other runs by data and schedule alone.
+    """
+    name = split_run(run)
+    repeated = name.seed is not None and name.base in GARIPOV
+    if run in TITLES or not (name.hundred or name.snapshots or repeated):
+        return run, TITLES.get(run), ""
+    words = [DATA["cifar100"]] * name.hundred + ["snapshot cycles"] * name.snapshots
+    words += [] if name.seed is None else [f"seed {name.seed}"]
+    return name.base, TITLES.get(name.base), "".join(f", {word}" for word in words)
 
 
 def source_of(address: Address) -> str:

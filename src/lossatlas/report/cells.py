@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -34,6 +35,21 @@ def number_cell(value: Any, *, digits: int = 3) -> Cell:
     if value is None or not math.isfinite(value):
         return NOTHING
     return Cell(f"{value:.{digits}g}", float(value))
+
+
+def percent_cell(fraction: float | None) -> Cell:
+    """Return a fraction in percent without the sign; a dash where it is not known."""
+    if fraction is None or not math.isfinite(fraction):
+        return NOTHING
+    return Cell(f"{100 * fraction:.2f}", 100 * fraction)
+
+
+def mean_cell(values: Sequence[float]) -> Cell:
+    """Return the mean of a number over repeats with its standard deviation where there are several."""
+    if not values:
+        return NOTHING
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return Cell(f"{fmean(values):.2f}{spread}", fmean(values))
 
 
 def seeds_cell(run: str, results: Results) -> Cell:

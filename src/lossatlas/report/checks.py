@@ -10,6 +10,7 @@ from typing import Any
 
 from lossatlas.files import read_json
 from lossatlas.report.artefacts import Results
+from lossatlas.report.checks_ensembles import check_connected, check_published_ensembles
 from lossatlas.report.checks_planes import check_planes
 from lossatlas.report.checks_runs import check_expected, check_finished, check_parameters, check_published
 from lossatlas.report.claims import Claim
@@ -17,9 +18,9 @@ from lossatlas.report.targets import Targets
 from lossatlas.report.verdict import Check
 
 GROUPS = {
-    "finished": "Every planned run is there; under the full protocol none diverged",
+    "finished": "Every planned run and ensemble is there; under the full protocol no run diverged",
     "parameters": "Networks have the published number of parameters",
-    "complete": "Every point of a surface is computed",
+    "complete": "Every point of a surface or curve is computed",
     "centre": "The centre of a surface is the checkpoint, evaluated on the surface's images",
     "checkpoint": "The centre of a surface on the whole training set is the loss that training reported",
     "published": "Results equal the published ones",
@@ -42,7 +43,9 @@ def run_checks(results: Results, targets: Targets, *, expected: Mapping[str, Any
         *check_finished(results),
         *check_parameters(results, targets),
         *check_planes(results),
+        *check_connected(results),
         *check_published(results, targets),
+        *check_published_ensembles(results, targets),
         *check_expected(results, expected),
     ]
     order = list(GROUPS)
@@ -58,7 +61,7 @@ def checks_passed(checks: Sequence[Check]) -> bool:
 def checks_record(checks: Sequence[Check], results: Results, *, claims: Sequence[Claim] = ()) -> dict[str, Any]:
     """Return what `checks.json` holds: checks, overall verdict, claims, and test errors for a later run to expect.
 
-    Claims are a paper's statements about any networks: whether they hold does not decide whether the checks pass.
+    Claims are the papers' statements about any networks: whether they hold does not decide whether the checks pass.
     """
     runs = {name: {"test_error": run.final("test_error")} for name, run in results.runs.items()}
     return {

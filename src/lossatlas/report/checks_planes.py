@@ -9,7 +9,7 @@ import numpy as np
 
 from lossatlas.report.artefacts import Results, Surface
 from lossatlas.report.verdict import Check, judged, not_run
-from lossatlas.results import Plane
+from lossatlas.results import CurveLosses, Plane
 
 # The centre is the same weights on the same images as the value it is compared with, in float32: sums in another order
 # and another batch size move a loss by some 1e-6 of the logits, which are of order 10.
@@ -28,16 +28,17 @@ def check_planes(results: Results) -> Iterator[Check]:
         elif surface.plane is None:
             yield not_run(whole, titles[0], f"skipped: {surface.info.get('reason') or 'no reason given'}")
         else:
-            yield _complete(whole, titles[0], surface.plane)
+            yield check_complete(whole, titles[0], surface.plane)
             yield _centre(centre, titles[1], surface)
             yield _checkpoint(full, titles[2], surface, results)
 
 
-def _complete(identifier: str, title: str, plane: Plane) -> Check:
-    done, total = int(plane.computed.sum()), plane.computed.size
-    infinite = int((plane.computed & ~np.isfinite(plane.train_loss)).sum())
+def check_complete(identifier: str, title: str, found: Plane | CurveLosses) -> Check:
+    """Return whether every point is computed; losses that overflow are values too."""
+    done, total = int(found.computed.sum()), found.computed.size
+    infinite = int((found.computed & ~np.isfinite(found.train_loss)).sum())
     detail = f"{infinite} of them without a finite loss" if infinite else ""
-    return judged(identifier, title, done == total, measured=done, expected=total, detail=plane.note or detail)
+    return judged(identifier, title, done == total, measured=done, expected=total, detail=found.note or detail)
 
 
 def centre_loss(plane: Plane) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 RESNET56 = {"depth": 56, "shortcut": True, "width": 1}
@@ -40,8 +41,35 @@ SCALES: Mapping[str, Mapping[str, Any]] = {
     "densenet": {"growth": 32},
 }
 GARIPOV = ("vgg16", "vgg16_bn", "preresnet110", "preresnet164", "wrn28_10")
-# what a run's name adds to its network's: optimizer, batch, weight decay, learning rate, seed
-VARIANT = re.compile(r"(_adam|_large|_nowd|_lr[\de-]+|_seed\d+)+$")
+# what a run's name adds to its network's: optimizer, batch, weight decay, learning rate, data, snapshot cycles, seed
+VARIANT = re.compile(r"(_adam|_large|_nowd|_lr[\de-]+|_cifar100|_sse|_seed\d+)+$")
+_ADDED = re.compile(r"(?P<base>.+?)(?P<hundred>_cifar100)?(?P<snapshots>_sse)?(?:_seed(?P<seed>\d+))?")
+
+
+@dataclass(frozen=True)
+class RunName:
+    """What the name of a run says besides its network, optimizer, batch and weight decay.
+
+    Attributes:
+        base: the name without all this.
+        hundred: whether it is trained on CIFAR-100.
+        snapshots: whether its learning rate goes through the cycles of snapshot ensembles.
+        seed: which repeat it is, None for the first.
+    """
+
+    base: str
+    hundred: bool = False
+    snapshots: bool = False
+    seed: int | None = None
+
+
+def split_run(run: str) -> RunName:
+    """Return the parts of a run's name, such as `vgg16_cifar100_sse_seed1`."""
+    found = _ADDED.fullmatch(run)
+    if found is None:
+        return RunName(run)
+    seed = found["seed"]
+    return RunName(found["base"], bool(found["hundred"]), bool(found["snapshots"]), None if seed is None else int(seed))
 
 
 def network_named(run: str) -> str | None:

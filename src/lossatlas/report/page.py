@@ -12,6 +12,7 @@ from typing import Any
 
 from lossatlas.files import read_json
 from lossatlas.report.artefacts import Results
+from lossatlas.report.catalogue import PAPERS
 from lossatlas.report.checks import GROUPS, checks_passed
 from lossatlas.report.claims import VERDICTS, Claim
 from lossatlas.report.tabular import Table
@@ -65,7 +66,7 @@ class Place:
 def _places(claim: Claim, images: Sequence[Image], tables: Sequence[Table]) -> list[Place]:
     """Return the figures and tables that show what a claim is about."""
     titles = {image.id: image.paper or image.title for image in images}
-    titles |= {table.id: table.title.partition(".")[0] for table in tables}
+    titles |= {table.id: table.title.rpartition(". ")[0] or table.title for table in tables}
     return [Place(titles.get(key, key.replace("-", " ").capitalize()), key * (key in titles)) for key in claim.shown]
 
 
@@ -103,6 +104,7 @@ def render_page(
         verdicts=Counter(check.verdict for check in checks),
         claims=[(verdict, [claim for claim in claims if claim.verdict == verdict]) for verdict in VERDICTS],
         claimed=Counter(claim.verdict for claim in claims),
+        papers=PAPERS,
         places={claim.id: _places(claim, images, tables) for claim in claims},
         passed=checks_passed(checks),
         words=WORDS,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from lossatlas.report import catalogue
 from lossatlas.report.artefacts import Results, Run
 from lossatlas.report.cells import count_cell, final_cell
+from lossatlas.report.tables_budgets import budget_table
+from lossatlas.report.tables_curves import curve_table
+from lossatlas.report.tables_ensembles import ensemble_table, score_table
 from lossatlas.report.tables_geometry import (
     condition_table,
     cosine_table,
@@ -14,6 +17,7 @@ from lossatlas.report.tables_geometry import (
 )
 from lossatlas.report.tables_minimizers import table1, vgg9_table
 from lossatlas.report.tables_sharpness import correlation_table, sharpness_table
+from lossatlas.report.tables_snapshots import snapshot_table
 from lossatlas.report.tables_training import initialization_table, trainability_table
 from lossatlas.report.tabular import Cell, Table
 from lossatlas.report.targets import Published, Targets
@@ -43,8 +47,15 @@ def all_tables(results: Results, targets: Targets) -> list[Table]:
         rescaling_table(results),
         slice_table(results),
     ]
+    connected = [
+        ensemble_table(results, targets),
+        budget_table(results, targets),
+        score_table(results),
+        curve_table(results, targets),
+        snapshot_table(results, targets),
+    ]
     papers = [table1(results, targets), table2(results, targets), vgg9_table(results, targets)]
-    shown = [table for table in studies if table.rows]
+    shown = [table for table in [*connected, *studies] if table.rows]
     return [*papers, *shown, error_table(results, targets), runs_table(results, targets)]
 
 

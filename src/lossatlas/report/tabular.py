@@ -11,10 +11,17 @@ Value = str | float | int | None
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, and the number behind it where there is one."""
+    """One cell: its text, the number behind it where there is one, and whether it stands out (not in CSV)."""
 
     text: str
     value: Value = None
+    strong: bool = False
+
+    @property
+    def markdown(self) -> str:
+        """The text as it stands in a Markdown table."""
+        text = self.text.replace("|", "\\|")
+        return f"**{text}**" if self.strong else text
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as Markdown, below its title and above its caption."""
-        rows = [[cell.text.replace("|", "\\|") for cell in row] for row in self.rows]
+        rows = [[cell.markdown for cell in row] for row in self.rows]
         lines = [" | ".join(row) for row in [list(self.columns), ["---"] * len(self.columns), *rows]]
         body = "\n".join(f"| {line} |" for line in lines)
         return f"### {self.title}\n\n{body}\n\n{self.caption}\n"

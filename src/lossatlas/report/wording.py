@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 from lossatlas.report.artefacts import Regime, Results, Run
-from lossatlas.report.catalogue import TITLES, test_error_address
-from lossatlas.report.networks import differences, network_named
+from lossatlas.report.catalogue import test_error_address, title_of
+from lossatlas.report.networks import differences, network_named, split_run
 from lossatlas.report.targets import Address, Published, Targets
 from lossatlas.report.variants import departures
 
 NOT_RUN = "not run"
 DIVERGED = "diverged"
+SKIPPED = "skipped"
 DAGGER_NOTE = (
     "† known from the publication's figure captions or its authors' repository, not from the source documents "
     "of this project."
@@ -68,7 +69,7 @@ def published_address(run: str, results: Results) -> Address | None:
     done = results.runs.get(run)
     if not is_papers(run, results):
         return None
-    classes = int(done.info.get("num_classes", 10)) if done else 10
+    classes = int(done.info.get("num_classes", 10)) if done else 100 if split_run(run).hundred else 10
     train = done.train if done else None
     return test_error_address(run, classes=classes, train=train, exact=results.regime == "full" and done is not None)
 
@@ -89,13 +90,16 @@ def outcome(run: Run | None) -> str:
 def run_title(run: str, results: Results) -> str:
     """Return the papers' name of a run's network; for other networks the title of the run itself.
 
-    A network that still bears the name of the papers' one without being it also shows how it differs.
+    A network that still bears the name of the papers' one without being it also shows how it differs. A run with
+    snapshot cycles, on CIFAR-100, or with another seed of Garipov et al.'s networks says so.
     """
-    done, papers = results.runs.get(run), TITLES.get(run)
+    done, (base, papers, added) = results.runs.get(run), title_of(run)
     if papers is not None and is_papers(run, results):
-        return papers
-    title = str((done.info.get("title") if done else None) or results.planned_runs.get(run, {}).get("title") or run)
-    network = network_named(run)
+        return papers + added
+    title = (done.info.get("title") if done else None) or results.planned_runs.get(run, {}).get("title")
+    if not title:
+        return run
+    network = network_named(base)
     if done is None or network is None or title != papers:
-        return title
-    return f"{title} ({', '.join(differences(network, done.info))})"
+        return f"{title}{added}"
+    return f"{title} ({', '.join(differences(network, done.info))}){added}"

@@ -27,7 +27,7 @@ class Predictions(Stored):
     probability: npt.NDArray[np.float32]  # (members, n, classes) rows sum to 1
     label: Integers  # (n,)
     budget: Integers  # (members,) which of the independent runs a member is from: 0, 1, ...
-    epoch: Integers  # (members,) of its run, after which it was taken
-    members: tuple[str, ...]  # what each member is, for example "vgg16_fge epoch 3"
+    epoch: Integers  # (members,) epochs of training behind it, those of a run that it goes on from included
+    members: tuple[str, ...]  # what each member is, for example "vgg16_sse epoch 5"
     note: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -39,9 +39,16 @@ class CurveSettings(_Connecting):
         if (self.kind == "segment") != (self.bends == 0):
             raise ValueError(f"bends = {self.bends} of a {self.kind}; a segment has none, a chain or bezier at least 1")
         if (self.kind == "segment") != (self.train is None):
-            raise ValueError(f"train of a {self.kind}: a segment has none (null), a chain or bezier has one")
+            found = "null" if self.train is None else "given"
+            raise ValueError(
+                f"train is {found} for a {self.kind}; a segment has none (null), a chain or bezier has one"
+            )
+        if self.kind == "segment" and self.free_ends:
+            raise ValueError("free_ends = True of a segment, which is not trained; take false, or a chain or bezier")
         if self.start == self.end:
-            raise ValueError(f"start and end are both {self.start!r}; a curve joins two runs")
+            raise ValueError(f"start and end are both {self.start!r}; a curve joins two runs: name another end")
+        if len(set(self.statistics)) < len(self.statistics):
+            raise ValueError(f"statistics = {self.statistics} names one twice; name each once")
         return self
 
 
@@ -56,7 +63,11 @@ class PointSettings(Section):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.run is None) == (self.curve is None):
-            raise ValueError("a point is either of a run or of a curve: name one of the two")
+            raise ValueError(f"run = {self.run!r} and curve = {self.curve!r}; a point is of one of the two: name one")
+        if self.curve is not None and self.epoch is not None:
+            raise ValueError(f"epoch = {self.epoch} of curve {self.curve!r}, which has bends; name bend, or a run")
+        if self.run is not None and self.bend != 1:
+            raise ValueError(f"bend = {self.bend} of run {self.run!r}, which has epochs; name epoch, or a curve")
         return self
 
 
@@ -69,6 +80,16 @@ class Plane3Settings(_Connecting):
     points: Annotated[int, Field(ge=2)]
     statistics: Literal["frozen", "refreshed"]
 
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        for i, point in enumerate(self.through):
+            if point in self.through[:i]:
+                first = self.through.index(point)
+                raise ValueError(f"through[{first}] and through[{i}] are one point; a plane needs three different ones")
+        if self.path is not None and self.path.epoch is not None:
+            raise ValueError(f"path.epoch = {self.path.epoch}; a path is all that a run kept: leave epoch out")
+        return self
+
 
 class FgeSettings(Section):
     """Fast geometric ensembling: the end of a budget, trained on from a checkpoint of a run in short cycles."""
@@ -80,6 +101,17 @@ class FgeSettings(Section):
     low: Positive
     cycle_epochs: Annotated[int, Field(ge=2, multiple_of=2)]
     seed: Natural
+
+    @model_validator(mode="after")
+    def _triangle(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low} must be below high = {self.high}; the rate falls from high to low")
+        if 2 * self.epochs < self.cycle_epochs:
+            raise ValueError(
+                f"epochs = {self.epochs} end before the first member, in the middle of a cycle (cycle_epochs = "
+                f"{self.cycle_epochs}); take at least {self.cycle_epochs // 2}"
+            )
+        return self
 
 
 class EnsembleSettings(Section):
@@ -124,18 +156,34 @@ def check_curve(name: str, curve: CurveSettings, runs: Runs) -> None:
     """
     for end in ("start", "end"):
         known(f"curves.{name}.{end}", getattr(curve, end), runs)
-    first, last = runs[curve.start], runs[curve.end]
-    for what, one, other in (
-        ("data", first.data, last.data),
-        ("family", first.model.family, last.model.family),
-        ("options", first.model.options, last.model.options),
-        ("normalization", first.train.normalization, last.train.normalization),
-    ):
-        if one != other:
-            raise ValueError(f"curves.{name}: start and end differ in {what} ({one!r}, {other!r}); a curve needs equal")
-    wanted = first.train.normalization
+    _check_alike(f"curves.{name}", [curve.start, curve.end], runs)
+    wanted = runs[curve.start].train.normalization
     if curve.train is not None and curve.train.normalization != wanted:
-        raise ValueError(f"curves.{name}.train.normalization = {curve.train.normalization!r}; its ends have {wanted!r}")
+        found = curve.train.normalization
+        raise ValueError(f"curves.{name}.train.normalization = {found!r}; its ends have {wanted!r}: take that")
+
+
+def _traits(run: RunSettings) -> dict[str, Any]:
+    """Return what runs must share to be points of one landscape; options complete, however they were written."""
+    from lossatlas.models import check_model
+
+    return {
+        "data": run.data,
+        "family": run.model.family,
+        "options": check_model(run.model.family, run.model.options),
+        "normalization": run.train.normalization,
+    }
+
+
+def _check_alike(key: str, names: Sequence[str], runs: Runs) -> None:
+    first = _traits(runs[names[0]])
+    for name in names[1:]:
+        for what, value in _traits(runs[name]).items():
+            if value != first[what]:
+                raise ValueError(
+                    f"{key}: {names[0]} and {name} differ in {what} ({first[what]!r}, {value!r}); "
+                    "take runs of one network, data set and normalization"
+                )
 
 
 def _check_point(key: str, point: PointSettings, curves: Mapping[str, CurveSettings], runs: Runs) -> None:
@@ -147,21 +195,27 @@ def _check_point(key: str, point: PointSettings, curves: Mapping[str, CurveSetti
         known(f"{key}.curve", point.curve, curves)
         bends = curves[point.curve].bends
         if point.bend > max(bends, 1):
-            raise ValueError(f"{key}.bend = {point.bend}; curve {point.curve} has {bends}")
+            raise ValueError(f"{key}.bend = {point.bend}; curve {point.curve} has {bends}: name one of 1 to {bends}")
 
 
 def check_plane3(name: str, plane: Plane3Settings, curves: Mapping[str, CurveSettings], runs: Runs) -> None:
     """Refuse a plane through points that do not exist.
 
     Raises:
-        ValueError: a run, epoch, curve or bend that does not exist.
+        ValueError: a run, epoch, curve or bend that does not exist, or points of different networks or data.
     """
     for i, point in enumerate(plane.through):
         _check_point(f"planes3.{name}.through[{i}]", point, curves, runs)
         if point.curve is not None and curves[point.curve].bends == 0:
-            raise ValueError(f"planes3.{name}.through[{i}]: curve {point.curve} is a segment and has no bend")
+            raise ValueError(
+                f"planes3.{name}.through[{i}].bend = {point.bend}; curve {point.curve} is a segment and has no bend: "
+                "name a chain or bezier"
+            )
     if plane.path is not None:
         _check_point(f"planes3.{name}.path", plane.path, curves, runs)
+    shown = [*plane.through, *([plane.path] if plane.path else [])]
+    owners = [point.run or curves[str(point.curve)].start for point in shown]
+    _check_alike(f"planes3.{name}", owners, runs)
 
 
 def check_fge(name: str, fge: FgeSettings, runs: Runs) -> None:
@@ -179,30 +233,55 @@ def check_ensemble(name: str, ensemble: EnsembleSettings, fges: Mapping[str, Fge
     Raises:
         ValueError: members that do not exist, of other data, or of another schedule or length than the method's.
     """
+    members = [member for budget in ensemble.budgets for member in budget]
+    if twice := [member for i, member in enumerate(members) if member in members[:i]]:
+        raise ValueError(f"ensembles.{name}.budgets has {twice[0]!r} twice; budgets are independent: name another run")
+    behind = []
     for i, budget in enumerate(ensemble.budgets):
         key, spent = f"ensembles.{name}.budgets[{i}]", 0
         for member in budget:
             if ensemble.method == "fge":
                 known(key, member, fges)
                 spent += fges[member].start + fges[member].epochs
-                run = runs[fges[member].run]
+                behind.append(fges[member].run)
             else:
                 known(key, member, runs)
-                run = runs[member]
-                spent += run.train.epochs
+                spent += runs[member].train.epochs
+                behind.append(member)
+            run = runs[behind[-1]]
             if run.data != ensemble.data:
-                raise ValueError(f"{key}: {member} is of {run.data}, the ensemble of {ensemble.data}")
-            if ensemble.method in ("sse", "nocycle"):
-                _check_snapshots(key, member, ensemble, runs)
+                raise ValueError(
+                    f"{key}: {member} is of {run.data}, the ensemble of {ensemble.data}; name a run of {ensemble.data}"
+                )
+            _check_method(key, member, ensemble, runs)
         if spent != ensemble.budget_epochs:
-            raise ValueError(f"{key} trains {spent} epochs; a budget has {ensemble.budget_epochs}")
+            raise ValueError(
+                f"{key} trains {spent} epochs; a budget has {ensemble.budget_epochs}: change one of the two"
+            )
+    _check_alike(f"ensembles.{name}", behind, runs)
+
+
+def _check_method(key: str, member: str, ensemble: EnsembleSettings, runs: Runs) -> None:
+    """Refuse a run without the snapshots or the schedule of the ensemble's method."""
+    if ensemble.method in ("sse", "nocycle"):
+        _check_snapshots(key, member, ensemble, runs)
+    cycles = {"sse": ensemble.snapshots, "single_cycle": 1}.get(ensemble.method)
+    if cycles is None:
+        return
+    train = runs[member].train
+    if (train.schedule, train.schedule_options.cycles) != ("cosine_cycles", cycles):
+        raise ValueError(
+            f"{key}: {member} has schedule = {train.schedule!r} with cycles = {train.schedule_options.cycles}; "
+            f"{ensemble.method} needs 'cosine_cycles' with cycles = {cycles}"
+        )
 
 
 def _check_snapshots(key: str, member: str, ensemble: EnsembleSettings, runs: Runs) -> None:
     train, count = runs[member].train, ensemble.snapshots
     if train.epochs % count:
-        raise ValueError(f"{key}: {member} has {train.epochs} epochs, which {count} snapshots do not divide evenly")
-    if ensemble.method == "sse" and (train.schedule, train.schedule_options.cycles) != ("cosine_cycles", count):
-        raise ValueError(f"{key}: {member} must have the schedule cosine_cycles with cycles = {count}")
+        raise ValueError(
+            f"{key}: {member} has {train.epochs} epochs, which {count} snapshots do not divide evenly; "
+            f"take a multiple of {count}"
+        )
     for i in range(1, count + 1):
         check_kept(key, member, i * train.epochs // count, runs)

@@ -44,7 +44,7 @@ _RESULTS = {
     "trajectory": ("trajectory.h5", "plane.h5"),
     "probe": (),
     "curve": ("*.h5",),
-    "fge": ("history.h5",),
+    "fge": ("*.h5",),
     "ensemble": (),
 }
 

@@ -25,7 +25,8 @@ from lossatlas.training.recipe import Recipe
 CURVES = ("epoch", "train_loss", "train_error", "test_loss", "test_error", "learning_rate", "weight_norm")
 
 
-def _recipe(settings: dict[str, Any]) -> Recipe:
+def recipe_of(settings: dict[str, Any]) -> Recipe:
+    """Return the recipe that the settings of a training (a `TrainSettings` as plain values) describe."""
     options = {key: value for key, value in settings["schedule_options"].items() if value is not None}
     return Recipe(**{**settings, "schedule_options": options})
 
@@ -52,7 +53,7 @@ def compute(job: Job) -> None:
     }
     sizes = {key: network[key] for key in ("num_classes", "input_size")}
     model = build(network["family"], **sizes, **network["options"])
-    recipe = _recipe(run["train"])
+    recipe = recipe_of(run["train"])
     initialize(model, scheme=recipe.initialization, generator=generator(run["seed"], "init"))
     newest, state = job.out / "final.safetensors", job.work / "state.pt"
     if not newest.exists():  # someone removed the weights kept so far: they can only be had from the start

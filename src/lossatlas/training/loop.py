@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lossatlas.data import NORMALIZATIONS, DataSet, augment, normalize
+from lossatlas.data import NORMALIZATIONS, augment, normalize
 from lossatlas.engine.evaluator import Evaluator
 from lossatlas.files import canonical_json
 from lossatlas.progress import progress as progress_bar
@@ -29,21 +29,44 @@ from lossatlas.training.state import ROWS, Progress, load_state, save_state
 KeepWeights = Callable[[int, nn.Module], None]
 
 
+class Splits(Protocol):
+    """Examples to train and to test on: a `DataSet` of uint8 images, or inputs that are normalized already."""
+
+    @property
+    def train_images(self) -> Tensor:
+        """Training inputs, (n, ...)."""
+
+    @property
+    def train_labels(self) -> Tensor:
+        """Their labels, (n,) int64."""
+
+    @property
+    def test_images(self) -> Tensor:
+        """Test inputs, (m, ...)."""
+
+    @property
+    def test_labels(self) -> Tensor:
+        """Their labels, (m,) int64."""
+
+
 class _Run:
     """One training in progress: what learns, its optimizer and the data on the device."""
 
-    def __init__(self, learner: Learner, data: DataSet, recipe: Recipe, *, seed: int, device: torch.device) -> None:
+    def __init__(self, learner: Learner, data: Splits, recipe: Recipe, *, seed: int, device: torch.device) -> None:
         self.learner, self.recipe, self.seed, self.device = learner, recipe, seed, device
         self.images, self.labels = data.train_images.to(device), data.train_labels.to(device)
         self.optimizer = recipe.make_optimizer(learner.learned)
         self.weights = [p for p in learner.learned.parameters() if p.dim() > 1]
         self.constants = NORMALIZATIONS[recipe.normalization]
         clean = {
-            "train": (normalize(data.train_images, self.constants), data.train_labels),
-            "test": (normalize(data.test_images, self.constants), data.test_labels),
+            "train": (self._normalized(data.train_images), data.train_labels),
+            "test": (self._normalized(data.test_images), data.test_labels),
         }
         self.clean = clean["train"][0]
         self.evaluator = Evaluator(learner.network, clean, device=device)
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        return images if images.is_floating_point() else normalize(images, self.constants)
 
     def _images(self, chosen: Tensor, draws: torch.Generator) -> Tensor:
         """Return the raw images of a whole batch, so that augmentation does not depend on the micro-batches."""
@@ -57,7 +80,9 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         self.learner.begin_batch()
         for images, labels in zip(*parts, strict=True):
-            inputs = normalize(images, self.constants).contiguous(memory_format=torch.channels_last)
+            inputs = self._normalized(images)
+            if inputs.dim() == 4:
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
             with forward_precision(self.recipe.precision, self.device):
                 logits = self.learner.logits(inputs)
             loss = functional.cross_entropy(logits.float(), labels, reduction="sum") / len(batch)
@@ -104,7 +129,7 @@ class _Run:
 
 def train(
     model: nn.Module | Learner,
-    data: DataSet,
+    data: Splits,
     recipe: Recipe,
     *,
     seed: int,
@@ -119,7 +144,7 @@ def train(
 
     Args:
         model: an initialized network that returns logits, or something else that learns.
-        data: uint8 images and labels.
+        data: uint8 images, which the recipe's normalization turns into inputs, or floating-point inputs; and labels.
         recipe: how to train.
         seed: of the order, the augmentation and dropout, by epoch.
         keep: called with the epoch and what holds the weights whenever `recipe` keeps them; idempotent.

@@ -27,7 +27,7 @@ from synthetic_claims import (
 )
 
 from lossatlas.report.artefacts import Descent, Results
-from lossatlas.report.claims import RULES
+from lossatlas.report.claims import RULES, connectivity
 from lossatlas.report.claims.rule import judge
 from lossatlas.report.targets import Targets
 
@@ -311,7 +311,8 @@ def test_a_rule_fails_when_one_of_its_conditions_does(
 
 
 def test_every_rule_is_broken_once() -> None:
-    assert {claim for claim, _, _ in BROKEN} == set(RULES)
+    # those about curves and ensembles have a file of their own
+    assert {claim for claim, _, _ in BROKEN} == set(RULES) - {rule.id for rule in connectivity.RULES}
 
 
 MISSING: list[tuple[str, Change, str]] = [

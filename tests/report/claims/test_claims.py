@@ -9,15 +9,17 @@ from synthetic_claims import make_run, with_run, without
 from lossatlas.files import write_json
 from lossatlas.report.artefacts import Results
 from lossatlas.report.checks import checks_passed, checks_record, read_checks, run_checks
-from lossatlas.report.claims import RULES, THEMES, decide_claims, read_claims
+from lossatlas.report.claims import PAPERS, RULES, THEMES, decide_claims, read_claims
 from lossatlas.report.claims.rule import Evidence, MissingError, Number, Rule, judge
 from lossatlas.report.targets import Targets
 
 
 def test_every_claim_has_one_rule(targets: Targets) -> None:
-    ids = [claim["id"] for claim in targets.content["li2018"]["claims"]]
+    ids = [claim["id"] for paper in PAPERS for claim in targets.content[paper]["claims"]]
     assert set(RULES) == set(ids)
-    assert len(ids) == sum(len(theme.RULES) for theme in THEMES) == 22
+    assert len(ids) == sum(len(theme.RULES) for theme in THEMES) == 22 + 3
+    assert list(targets.content) == [*PAPERS, "huang2017", "parameter_counts"]
+    assert "claims" not in targets.content["huang2017"]
     for rule in RULES.values():
         assert rule.statement.endswith(".")
         assert rule.shown

@@ -1,31 +1,45 @@
-"""The claims of Li et al. 2018, each with a rule fixed in advance and the verdict that the results give."""
+"""The claims of the papers, each with a rule fixed in advance and the verdict that the results give."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lossatlas.files import read_json
 from lossatlas.report.artefacts import Results
-from lossatlas.report.claims import architectures, minimizers, paths, spectrum, symmetry, trainability, weights
+from lossatlas.report.claims import (
+    architectures,
+    connectivity,
+    minimizers,
+    paths,
+    spectrum,
+    symmetry,
+    trainability,
+    weights,
+)
 from lossatlas.report.claims.rule import VERDICTS, Claim, Number, Rule, judge
 from lossatlas.report.targets import Targets
 
-__all__ = ["PAPER", "RULES", "VERDICTS", "Claim", "Number", "Rule", "decide_claims", "read_claims"]
+__all__ = ["PAPERS", "RULES", "VERDICTS", "Claim", "Number", "Rule", "decide_claims", "read_claims"]
 
-PAPER = "li2018"
-THEMES = (minimizers, weights, architectures, spectrum, paths, trainability, symmetry)
+PAPERS = ("li2018", "garipov2018")  # in order
+THEMES = (minimizers, weights, architectures, spectrum, paths, trainability, symmetry, connectivity)
 RULES: Mapping[str, Rule] = {rule.id: rule for theme in THEMES for rule in theme.RULES}
 
 
 def decide_claims(results: Results, targets: Targets) -> list[Claim]:
-    """Return every claim of the paper with its verdict, in the order of `targets.yaml`.
+    """Return every claim with its verdict, by paper, in the order of `targets.yaml`.
 
     Raises:
         KeyError: a claim has no rule.
     """
-    return [judge(RULES[claim["id"]], results, targets) for claim in targets.content[PAPER]["claims"]]
+    return [
+        replace(judge(RULES[claim["id"]], results, targets), paper=paper)
+        for paper in PAPERS
+        for claim in targets.content[paper]["claims"]
+    ]
 
 
 def read_claims(path: Path) -> list[Claim]:

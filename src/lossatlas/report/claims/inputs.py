@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from lossatlas.report.artefacts import Results, Run
+from lossatlas.report.artefacts import Connection, Results, Run
 from lossatlas.report.claims.rule import MissingError
+from lossatlas.report.ensembles import one_budget
 from lossatlas.results import Plane, Profile, Trajectory
 from lossatlas.shape.grids import common_grid, grid_of, thinned
 from lossatlas.shape.groups import has_learnt
@@ -140,3 +141,24 @@ def probe(results: Results, run: str, part: str) -> Mapping[str, Any]:
         reason = f" ({found['reason']})" if found.get("reason") else ""
         raise MissingError(f"no {part.replace('_', ' ')} of {run}{reason}")
     return values
+
+
+def curve(results: Results, name: str) -> Connection:
+    """Return a curve between two minimizers."""
+    found = results.curves.get(name)
+    if found is None or found.info["status"] != "finished":
+        raise MissingError(f"no curve {name}{_because(found.info if found else None)}")
+    return found
+
+
+def ensemble_errors(results: Results, name: str) -> list[float]:
+    """Return the test error of an ensemble of one budget in percent, one per budget."""
+    info = results.ensembles.get(name)
+    errors = [100 * error for error in one_budget(info)]
+    if not errors:
+        raise MissingError(f"no ensemble {name}{_because(info)}")
+    return errors
+
+
+def _because(info: Mapping[str, Any] | None) -> str:
+    return f" ({info['reason']})" if info and info.get("reason") else ""

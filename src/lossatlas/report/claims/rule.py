@@ -1,4 +1,4 @@
-"""What a rule finds and what that says about a claim of the paper."""
+"""What a rule finds and what that says about a claim of a paper."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, its rule, its verdict and the numbers that decided it."""
+    """A claim of a paper, its rule, its verdict and the numbers that decided it; `paper` is a key of `targets.yaml`."""
 
     id: str
     text: str
@@ -165,6 +165,7 @@ class Claim:
     detail: str
     numbers: tuple[Number, ...]
     shown: tuple[str, ...]
+    paper: str = "li2018"
 
 
 def judge(rule: Rule, results: Results, targets: Targets) -> Claim:

@@ -59,7 +59,7 @@ class Atlas:
         """
         words = FIGURES[identifier]
         text = caption(identifier, self.results, self.targets, runs=list(dict.fromkeys(runs)), details=details)
-        return Drawing(identifier, words.title, text, words.paper, figure)
+        return Drawing(identifier, words.title, text, words.label, figure)
 
     def numbers(self, run: str, *, gap: str = "   ") -> str:
         """Return our test error of a run with the published one in parentheses."""

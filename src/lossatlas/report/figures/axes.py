@@ -87,3 +87,15 @@ def label_row(axes: Axes, label: str, *, gap: float = 64) -> None:
         fontweight="bold",
         color=INK,
     )
+
+
+def plain_ticks(axes: Axes) -> None:
+    """Label both axes with plain numbers."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(plain_number))
+
+
+def percent_log(axis: Axis) -> None:
+    """Label fractions on a logarithmic axis as percent: decades, and 2 and 5 of each."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+    axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %" if f"{value:e}"[0] in "25" else ""))

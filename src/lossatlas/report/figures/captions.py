@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.figures.details import training
+from lossatlas.report.figures.heading import LI
 from lossatlas.report.figures.words import ERRORS, FIGURES
 from lossatlas.report.targets import Targets
 from lossatlas.report.wording import DAGGER_NOTE, published_error
@@ -23,7 +24,7 @@ def caption(identifier: str, results: Results, targets: Targets, *, runs: Sequen
     """
     words = FIGURES[identifier]
     sentences = [words.opening, *details]
-    if words.paper:
+    if words.paper and words.source == LI:
         sentences += training(runs, results, targets)
     if words.errors:
         sentences.append(ERRORS)

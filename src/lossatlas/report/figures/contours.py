@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from lossatlas.report.figures.axes import label_row
 from lossatlas.report.figures.scale import LossScale, log_loss
 from lossatlas.report.figures.style import INK, MISSING, RED, empty_cell, folded, headline, styled
-from lossatlas.results import Plane
+from lossatlas.results import Floats, Plane
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,14 @@ def contour_figure(
     return figure
 
 
-def loss_bar(figure: Figure, panels: Sequence[Axes], *, scale: LossScale) -> None:
+def loss_bar(
+    figure: Figure,
+    panels: Sequence[Axes],
+    *,
+    scale: LossScale,
+    label: str = "training loss, nats per example",
+    aspect: float = 32,
+) -> None:
     """Draw the colour bar of the loss beside panels."""
     bar = figure.colorbar(
         ScalarMappable(norm=scale.norm, cmap=scale.colours),
@@ -81,11 +88,11 @@ def loss_bar(figure: Figure, panels: Sequence[Axes], *, scale: LossScale) -> Non
         extend=scale.extend,
         ticks=scale.ticks,
         format=scale.labels,
-        aspect=32,
+        aspect=aspect,
         shrink=0.86,
         pad=0.015,
     )
-    bar.set_label("training loss, nats per example")
+    bar.set_label(label)
 
 
 def draw_panel(axes: Axes, panel: Panel, *, scale: LossScale, initialization: float | None) -> None:
@@ -102,9 +109,25 @@ def draw_panel(axes: Axes, panel: Panel, *, scale: LossScale, initialization: fl
     axes.locator_params(nbins=5)
 
 
-def draw_contours(axes: Axes, plane: Plane, *, scale: LossScale, initialization: float | None = None) -> None:
-    """Draw the training loss of a plane as filled contours, and the level of initializations as a dashed line."""
-    values = log_loss(plane.train_loss, scale=scale).T  # (nx, ny) to the rows of y that contour wants
+def draw_contours(
+    axes: Axes,
+    plane: Plane,
+    *,
+    scale: LossScale,
+    initialization: float | None = None,
+    values: Floats | None = None,
+) -> None:
+    """Draw the training loss of a plane as filled contours, and the level of initializations as a dashed line.
+
+    Args:
+        axes: an empty panel.
+        plane: the grid, and its losses.
+        scale: levels and colours.
+        initialization: the loss of random initializations, not drawn if absent.
+        values: (nx, ny), to be drawn in place of the training loss.
+    """
+    losses = plane.train_loss if values is None else values
+    values = log_loss(losses, scale=scale).T  # (nx, ny) to the rows of y that contour wants
     axes.set_facecolor(MISSING)
     if min(values.shape) > 1 and not values.mask.all():
         axes.contourf(plane.x, plane.y, values, scale.levels, norm=scale.norm, cmap=scale.colours, extend="both")

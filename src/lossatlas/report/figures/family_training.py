@@ -78,11 +78,12 @@ def further(atlas: Atlas) -> Drawing | None:
 
 
 def _grouped(atlas: Atlas, runs: Sequence[str]) -> dict[str, list[str]]:
-    """Return runs by data set; several of one network that the paper trains repeatedly in a group of their own."""
+    """Return runs by data set; several of one network that a paper trains repeatedly in a group of their own."""
     groups: dict[str, list[str]] = {}
-    for run in runs:
-        network, data = network_named(run), atlas.results.title_of_data(run)
-        repeated = network in BATCHES
+    places = {run: (network_named(run), atlas.results.title_of_data(run)) for run in runs}
+    counts = Counter(places.values())
+    for run, (network, data) in places.items():
+        repeated = network in BATCHES or (network in catalogue.GARIPOV and counts[network, data] > 1)
         groups.setdefault(f"{catalogue.TITLES[network]}, {data}" if network and repeated else data, []).append(run)
     return groups
 

@@ -7,8 +7,11 @@ from functools import partial
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.figures import (
+    family_ensembles,
     family_interpolation,
     family_minimizers,
+    family_modes,
+    family_rates,
     family_studies,
     family_surfaces,
     family_training,
@@ -18,7 +21,7 @@ from lossatlas.report.targets import Targets
 
 __all__ = ["ALWAYS", "FURTHER", "Drawing", "draw_gallery"]
 
-# in order: the paper's figures by their numbers, then our own
+# in order: the figures of Li et al. by their numbers, our own about them, then those of modes and ensembles
 ALWAYS: Mapping[str, Callable[[Atlas], Drawing]] = {
     "figure-1": family_surfaces.figure1,
     "figure-1-linear": family_surfaces.figure1_linear,
@@ -42,12 +45,20 @@ ALWAYS: Mapping[str, Callable[[Atlas], Drawing]] = {
     "projected-curvature": family_studies.curvatures,
     "sharpness": family_studies.sharpness,
     "trainability": family_studies.trainability,
+    "garipov-figure-1": family_modes.figure1,
+    "garipov-figure-1-test": family_modes.figure1_test,
+    "garipov-figure-2": family_modes.figure2,
+    "fge-cycles": family_ensembles.cycles,
+    "sse-trajectory": family_modes.snapshots,
+    "schedules": family_rates.rates,
+    "ensemble-size": family_ensembles.sizes,
 }
 # what no other figure shows, where there is any
 FURTHER: Mapping[str, Callable[[Atlas], Drawing | None]] = {
     "further-surfaces": family_surfaces.further,
     "further-convergence": family_training.further,
     "further-lines": family_interpolation.further,
+    "further-modes": family_modes.further,
 }
 
 

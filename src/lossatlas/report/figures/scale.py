@@ -19,6 +19,7 @@ from lossatlas.results import Floats, Plane
 CAP = 2.0  # log10 of the loss above which surfaces share one colour: chaotic ones reach 1e10 and more
 DECADES = 5  # at most, below the highest level
 PER_DECADE = 6
+Extend = Literal["neither", "min", "max", "both"]
 Masked = np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float64]]
 
 
@@ -28,7 +29,7 @@ class LossScale:
 
     low: float
     high: float
-    extend: Literal["neither", "min", "max", "both"] = "neither"
+    extend: Extend = "neither"
 
     @cached_property
     def norm(self) -> Normalize:
@@ -68,21 +69,56 @@ def log_loss(losses: Floats, *, scale: LossScale) -> Masked:
     return logs
 
 
+@dataclass(frozen=True)
+class ErrorScale(LossScale):
+    """The same for errors: log10 of a fraction, labelled in percent, in other colours than losses."""
+
+    @cached_property
+    def colours(self) -> Colormap:
+        """The colour map: cividis, made for readers who do not tell red from green."""
+        return mpl.colormaps["cividis"].with_extremes(over="#fffbd6", under="#00112e", bad=MISSING)
+
+    @property
+    def labels(self) -> FuncFormatter:
+        """Labels of ticks in log10: the error in percent."""
+        return FuncFormatter(lambda value, _: f"{100 * 10**value:.3g} %")
+
+
 def loss_scale(planes: Iterable[Plane]) -> LossScale:
     """Return the scale that covers the training losses of all `planes`, capped at both ends."""
-    finite = [plane.train_loss[np.isfinite(plane.train_loss) & (plane.train_loss > 0)] for plane in planes]
-    values = np.concatenate([*finite, np.empty(0)])
+    return LossScale(*_ends((plane.train_loss for plane in planes), cap=CAP))
+
+
+def losses_scale(planes: Iterable[Plane]) -> LossScale:
+    """Return the scale that covers the training and the test losses of all `planes`, capped at both ends."""
+    return LossScale(*_ends((losses for plane in planes for losses in (plane.train_loss, plane.test_loss)), cap=CAP))
+
+
+def error_scale(planes: Iterable[Plane]) -> ErrorScale:
+    """Return the scale that covers the training and the test errors of all `planes`."""
+    shares = (share for plane in planes for share in (plane.train_accuracy, plane.test_accuracy))
+    return ErrorScale(*_ends((error(share) for share in shares), cap=0.0))
+
+
+def error(accuracy: Floats) -> Floats:
+    """Return errors, as fractions: exactly 0 where nothing is wrong, so that rounding sets no level."""
+    return np.round(1 - accuracy, 9)
+
+
+def _ends(arrays: Iterable[Floats], *, cap: float) -> tuple[float, float, Extend]:
+    """Return log10 of the lowest and the highest level that cover positive values, and where some lie beyond."""
+    values = np.concatenate([*(array[np.isfinite(array) & (array > 0)] for array in arrays), np.empty(0)])
     if values.size == 0:
-        return LossScale(-1.0, 1.0)
+        return cap - 3, cap - 1, "neither"
     logs = np.log10(values)
-    high = float(min(np.ceil(2 * logs.max()) / 2, CAP))
+    high = float(min(np.ceil(2 * logs.max()) / 2, cap))
     low = float(max(np.floor(2 * logs.min()) / 2, high - DECADES))
     low = min(low, high - 1)
     beyond = (bool(logs.min() < low), bool(logs.max() > high))
-    names: dict[tuple[bool, bool], Literal["neither", "min", "max", "both"]] = {
+    names: dict[tuple[bool, bool], Extend] = {
         (False, False): "neither",
         (True, False): "min",
         (False, True): "max",
         (True, True): "both",
     }
-    return LossScale(low, high, names[beyond])
+    return low, high, names[beyond]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec
@@ -95,6 +95,22 @@ def headline(axes: Axes, title: str, subtitle: str) -> None:
         fontsize=10.5,
         color=INK,
     )
+
+
+def panels_width(columns: int) -> float:
+    """Return the width in inches of a figure with some columns of curves; a page would blow up a narrow one."""
+    return max(4.0 * columns + 0.4, 8.8)
+
+
+def level(subtitles: Sequence[str]) -> list[str]:
+    """Return subtitles with blank lines above, so that the titles over panels side by side stand at one height."""
+    lines = max((len(text.splitlines()) for text in subtitles), default=0)
+    return ["\n".join([*[" "] * (lines - len(text.splitlines())), *text.splitlines()]) for text in subtitles]
+
+
+def network_lines(title: str, width: int = 34) -> str:
+    """Break the name of a network before what is said of it in parentheses, and lines that are too long."""
+    return folded(title.replace(" (", "\n("), width)
 
 
 def folded(title: str, width: int = 30) -> str:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from lossatlas.report.figures.heading import Words
+from lossatlas.report.figures.words_modes import MODES
 
 CLEAN = "evaluated on clean images (no augmentation); epoch 0 is the initialization"
 ERRORS = "Percentages are test errors: ours, in parentheses the published one."
 BLUE_RED = "Loss is blue (left axis, logarithmic), accuracy red (right axis); training solid, test dashed."
 FROM_LEFT = "From the left: SGD with the small and the large batch, Adam with the small and the large batch."
 EIGHT = f"Top: no weight decay; bottom: with weight decay. {FROM_LEFT}"
-
-
-@dataclass(frozen=True)
-class Words:
-    """Title and first sentences of a figure, the paper's figure that it mirrors, and whether it shows test errors."""
-
-    title: str
-    opening: str
-    paper: str = ""
-    errors: bool = True
 
 
 FIGURES = {
@@ -167,6 +158,7 @@ FIGURES = {
         "rates.",
         errors=True,
     ),
+    **MODES,
     "further-surfaces": Words(
         "Further surfaces", "Training loss around the trained weights of networks that the figures above do not show."
     ),
