@@ -170,7 +170,8 @@ def test_changed_images_under_the_same_root_are_noticed(repository):
     source = ["datasets.digits.kind=imagefolder", "datasets.digits.root=data/images"]
     whole = ["datasets.digits.train=null", "datasets.digits.test=null"]
     sizes = ["sizes.train_examples=null", "sizes.test_examples=null", "sizes.hessian_examples=null"]
-    sizes += ["sizes.gradient_batch_size=2", "sizes.epochs=2", "sizes.plane.points=2", "slices.small.examples=20"]
+    sizes += ["sizes.gradient_batch_size=2", "sizes.refresh_examples=null", "sizes.epochs=2", "sizes.plane.points=2"]
+    sizes += ["slices.small.examples=20"]
     run("lossatlas", "compose", "preset=smoke", *source, *whole, *sizes, "runs.resnet20.train.checkpoints=[]")
     for expected in ("computed", "up to date", "computed"):
         filled = run("lossatlas", "prefill").stdout

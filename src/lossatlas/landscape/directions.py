@@ -29,8 +29,8 @@ class Direction:
     Attributes:
         tensors: the direction by parameter name; names that are absent do not move. Units: those of the weights.
         weights: hash of the weights it belongs to (`weights_hash`).
-        kind: `random`, `between` two checkpoints, `pca` (a principal component of a path), or `gram_schmidt` (an axis of
-            the plane through three points).
+        kind: `random`, `between` two checkpoints, `pca` (a principal component of a path), or `gram_schmidt` (an axis
+            of the plane through three points).
         normalization: how a random direction was scaled.
         exclude_1d: whether biases and batch normalization stay fixed.
         span: `weights` (parameters) or `states` (running statistics too).
