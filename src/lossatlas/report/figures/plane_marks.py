@@ -13,8 +13,8 @@ from lossatlas.report.figures.atlas import Atlas
 from lossatlas.report.figures.axes import plain_number
 from lossatlas.report.figures.details_modes import statistics_words
 from lossatlas.report.figures.marks import Mark
-from lossatlas.report.figures.three_points import PointPanel
-from lossatlas.results import Floats
+from lossatlas.report.figures.three_points import PointPanel, stretch
+from lossatlas.results import Floats, Plane
 
 Info = Mapping[str, Any]
 
@@ -33,11 +33,17 @@ def plane_panel(atlas: Atlas, name: str, run: str, title: str) -> PointPanel:
         return PointPanel(title, "", None, absent=atlas.absent(run, found.info if found else None))
     path = found.info.get("path")
     line = None if path is None else (_floats(path["x"]), _floats(path["y"]))
-    subtitle = statistics_words(found.info)
+    subtitle = f"{statistics_words(found.info)}\n{_stretched(found.plane)}".strip()
     if path is None or line is None or path["kind"] == "curve":
         return PointPanel(title, subtitle, found.plane, point_marks(found.info, atlas.results), line)
     marks, start = snapshot_marks(path, snapshot_epochs(str(path["name"]), atlas.results))
     return PointPanel(title, f"{off_plane(path)}\n{subtitle}".strip(), found.plane, marks, line, start)
+
+
+def _stretched(plane: Plane) -> str:
+    """Return that and how much a flat plane is stretched, in words."""
+    factor = stretch(plane)
+    return "" if factor == 1 else f"upward stretched {factor:.2g} times"
 
 
 def _floats(values: Any) -> Floats:

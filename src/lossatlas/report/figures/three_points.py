@@ -20,6 +20,7 @@ from lossatlas.report.figures.style import INK, MISSING, empty_cell, headline, l
 from lossatlas.results import Floats, Plane
 
 PATH = INK
+FLATTEST = 0.55  # height over width of a panel; a flatter plane is stretched upward, and says so
 QUANTITIES = {
     "train_loss": "training loss, nats per example",
     "test_loss": "test loss, nats per example",
@@ -53,7 +54,7 @@ class PlaneRow:
 
 @styled
 def plane_figure(rows: Sequence[PlaneRow], *, path: str = "", titles_once: bool = False) -> Figure:
-    """Return filled contours on planes, in rows with one colour bar per quantity; axes are distances, equally scaled.
+    """Return filled contours on planes, in rows with one colour bar per quantity; axes are distances.
 
     Args:
         rows: the panels.
@@ -94,6 +95,11 @@ def plane_figure(rows: Sequence[PlaneRow], *, path: str = "", titles_once: bool 
     return figure
 
 
+def stretch(plane: Plane) -> float:
+    """Return how many times longer a distance is drawn upward than to the side: once, unless the plane is very flat."""
+    return max(1.0, FLATTEST * float(np.ptp(plane.x) / np.ptp(plane.y)))
+
+
 def _row_height(row: PlaneRow, *, titled: bool) -> float:
     """Return the height in inches of a row of square panels with the lines above them."""
     lines = max(len(network_lines(panel.title).splitlines() + panel.subtitle.splitlines()) for panel in row.panels)
@@ -103,7 +109,7 @@ def _row_height(row: PlaneRow, *, titled: bool) -> float:
 def _aspect(row: PlaneRow) -> float:
     """Return height over width of the first plane of a row, so that empty cells stand beside it alike."""
     planes = [panel.plane for panel in row.panels if panel.plane]
-    return float(np.ptp(planes[0].y) / np.ptp(planes[0].x)) if planes else 1.0
+    return stretch(planes[0]) * float(np.ptp(planes[0].y) / np.ptp(planes[0].x)) if planes else 1.0
 
 
 def values_of(plane: Plane, quantity: str) -> Floats:
@@ -121,7 +127,7 @@ def _draw_cell(axes: Axes, panel: PointPanel, plane: Plane, row: PlaneRow) -> No
         draw_start(axes, *panel.start)
     for mark in panel.marks:
         draw_mark(axes, mark, middle=float(np.mean([other.y for other in panel.marks])))
-    axes.set_aspect("equal")
+    axes.set_aspect(stretch(plane))
     axes.locator_params(nbins=5)
     plain_ticks(axes)
 
