@@ -10,7 +10,9 @@ from lossatlas.stages.plan import STUDIES
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
-PRESETS = sorted(path.stem for path in (CONF / "preset").glob("*.yaml"))
+PRESETS = sorted(
+    path.relative_to(CONF / "preset").with_suffix("").as_posix() for path in (CONF / "preset").rglob("*.yaml")
+)
 
 
 @cache

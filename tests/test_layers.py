@@ -23,7 +23,7 @@ LAYERS = {
     "cli": GROUND | ENGINE | SCIENCE | {"report", "tracking", "stages", "cli"},
 }
 # Settings of a network are checked against the table of networks, which needs no torch.
-EXCEPTIONS = {(f"settings/{name}.py", "lossatlas.models") for name in ("runs", "ensembles")}
+EXCEPTIONS = {(f"settings/{name}.py", "lossatlas.models") for name in ("runs", "trainings")}
 
 TOOLS = {"hydra", "omegaconf", "mlflow", "dvc", "matplotlib", "pydantic", "typer", "jinja2"}
 # of the ground, science needs what holds files and numbers; settings are not for it

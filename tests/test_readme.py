@@ -33,7 +33,8 @@ def names():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=draws))
-    data = {"model": model, "checkpoints": checkpoints(model)}
+    states = checkpoints(model)
+    data = {"model": model, "checkpoints": states, "start": states[0], "end": states[-1]}
     for name, n in (("train", 6), ("test", 4)):
         data[f"{name}_images"] = torch.randn(n, 3, 2, 2, generator=draws)
         data[f"{name}_labels"] = torch.randint(0, 3, (n,), generator=draws)
@@ -50,6 +51,9 @@ def test_your_own_network(names, tmp_path, monkeypatch):
 
     assert names["cuts"].train_loss.shape == (3, 51) and (names["cuts"].curvature > 0).all()
     assert names["eigenvalues"].converged.all() and names["path"].trajectory.captured.sum() == pytest.approx(1)
+
+    assert names["curve"].bends == 1 and names["along"].train_loss.shape == (1, 11)
+    assert names["along"].arc[-1] >= names["along"].from_end[0] > 0
 
     surface = names["surface"]
     save = 'surface.save("surface.h5")'

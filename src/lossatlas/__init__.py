@@ -13,16 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lossatlas.landscape.connecting import connect
+    from lossatlas.landscape.curve_losses import curve_losses
+    from lossatlas.landscape.curves import Curve
     from lossatlas.landscape.directions import Direction, direction_between, random_direction
     from lossatlas.landscape.hessian import hessian_map
     from lossatlas.landscape.profiles import profile
+    from lossatlas.landscape.spanning import plane_through
     from lossatlas.landscape.surfaces import line, plane
     from lossatlas.landscape.trajectories import trajectory
     from lossatlas.models.checkpoint import load_checkpoint, save_checkpoint
     from lossatlas.report.single import plot
-    from lossatlas.results import HessianMap, History, Line, Plane, Profile, Trajectory
+    from lossatlas.results import CurveLosses, HessianMap, History, Line, Plane, Profile, Trajectory
 
 _HOMES = {
+    "Curve": "landscape.curves",
+    "CurveLosses": "results",
     "Direction": "landscape.directions",
     "HessianMap": "results",
     "History": "results",
@@ -30,11 +36,14 @@ _HOMES = {
     "Plane": "results",
     "Profile": "results",
     "Trajectory": "results",
+    "connect": "landscape.connecting",
+    "curve_losses": "landscape.curve_losses",
     "direction_between": "landscape.directions",
     "hessian_map": "landscape.hessian",
     "line": "landscape.surfaces",
     "load_checkpoint": "models.checkpoint",
     "plane": "landscape.surfaces",
+    "plane_through": "landscape.spanning",
     "plot": "report.single",
     "profile": "landscape.profiles",
     "random_direction": "landscape.directions",
@@ -43,6 +52,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Curve",
+    "CurveLosses",
     "Direction",
     "HessianMap",
     "History",
@@ -50,11 +61,14 @@ __all__ = [
     "Plane",
     "Profile",
     "Trajectory",
+    "connect",
+    "curve_losses",
     "direction_between",
     "hessian_map",
     "line",
     "load_checkpoint",
     "plane",
+    "plane_through",
     "plot",
     "profile",
     "random_direction",

@@ -236,3 +236,23 @@ def test_a_batch_of_one_joins_the_one_before(n, size, sizes):
     inputs = rows(n)
     batches = full_batches(inputs, size)
     assert [len(batch) for batch in batches] == sizes and torch.equal(torch.cat(batches), inputs)
+
+
+def test_a_network_that_cannot_run_at_all_says_so_at_once():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        Statistics(made(Two), torch.ones(4, 7, dtype=torch.float64), batch_size=4)
+
+
+def test_memory_that_is_exhausted_is_no_question_of_order():
+    calls = []
+
+    class Large(Plain):
+        def forward(self, x):
+            calls.append(1)
+            if len(calls) == 1:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().forward(x)
+
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        Statistics(made(Large), examples(4)[0], batch_size=4)
+    assert len(calls) == 1

@@ -281,3 +281,17 @@ def test_impossible_treatments_are_refused():
         curve_losses(one, curve, small_data(7), statistics=("interpolated",))
     with pytest.raises(ValueError, match="^the curve's '1.weight' is absent, the network's"):
         curve_losses(one, ends()[2], small_data(7))
+
+
+@pytest.mark.parametrize("which", ["start_state", "end_state"])
+def test_states_of_another_network_are_refused_by_name(which):
+    one, two, curve = ends()
+    state = two.state_dict()
+    name = "bn1.running_mean"
+    for other, text in (
+        ({n: t for n, t in state.items() if n != name}, rf"'{name}' has shape \(2,\), there absent"),
+        ({**state, name: torch.zeros(3)}, rf"'{name}' has shape \(2,\), there \(3,\)"),
+        ({**state, "more": torch.zeros(3)}, "which has no 'more'"),
+    ):
+        with pytest.raises(ValueError, match=f"^{which} is no point of this network.*{text}"):
+            curve_losses(one, curve, small_data(7), t=T, **{which: other})

@@ -56,7 +56,9 @@ def make_ensemble(network: str, data: str, method: str, errors: Sequence[float],
         ],
         "one_budget": {"errors": alone, "mean": fmean(alone), "spread": stdev(alone) if len(alone) > 1 else None},
         "pooled": pooled,
-        "averaged": {"errors": [error - 0.01 for error in alone]} if method == "fge" else None,
+        "averaged": {"errors": [error - 0.01 for error in alone], "members": [members] * len(alone)}
+        if method == "fge"
+        else None,
         "schedule": {**schedule, "steps_per_epoch": 10},
         "train": {"lr": 0.05},
     }

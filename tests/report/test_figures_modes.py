@@ -38,7 +38,7 @@ from lossatlas.report.figures.methods import COLOURS
 from lossatlas.report.figures.plane_marks import off_plane, point_marks, snapshot_marks
 from lossatlas.report.figures.scale import error, error_scale, losses_scale
 from lossatlas.report.figures.style import CYCLE as COLOUR_CYCLE
-from lossatlas.report.figures.style import png
+from lossatlas.report.figures.style import headlines, png
 from lossatlas.report.targets import load_targets
 
 FIGURE1 = ("garipov-figure-1", "garipov-figure-1-test")
@@ -459,7 +459,84 @@ def test_thin_networks_are_named_as_such_and_their_names_broken(made_up: Results
     run = made_up.runs["vgg16"]
     thin = replace(run, info={**run.info, "options": {**run.info["options"], "batch_norm": True, "base_width": 8}})
     results = replace(made_up, runs={**made_up.runs, "vgg16": thin})
-    assert titled(redrawn(results, "ensemble-size"))[0].get_title() == "VGG-16\n(batch norm, 1/8 of the filters)"
+    panel = titled(redrawn(results, "ensemble-size"))[0]
+    assert panel.get_title() == "VGG-16" and below(panel).strip() == "(batch norm, 1/8 of the filters)"
+
+
+LONG = {
+    "vgg16": {"batch_norm": True, "base_width": 16},
+    "preresnet164": {"depth": 20, "base_width": 8},
+    "wrn28_10": {"depth": 10, "widen": 4, "base_width": 4},
+}
+
+
+def thinner(results: Results) -> Results:
+    """The same results of narrow networks, whose names need more room."""
+
+    def thin(info: Any) -> Any:
+        options = next(options for name, options in LONG.items() if str(info["run"]).startswith(name))
+        return {**info, "options": {**info["options"], **options}}
+
+    groups = {group: getattr(results, group) for group in ("runs", "curves", "planes3", "fges")}
+    changed: dict[str, Any] = {
+        group: {name: replace(item, info=thin(item.info)) for name, item in items.items()}
+        for group, items in groups.items()
+    }
+    return replace(results, ensembles={name: thin(info) for name, info in results.ensembles.items()}, **changed)
+
+
+@pytest.mark.parametrize("name", ["ensemble-size", "fge-cycles", "schedules", "sse-trajectory"])
+def test_names_of_unequal_length_stand_at_one_height(made_up: Results, name: str) -> None:
+    drawing = redrawn(thinner(made_up), name)
+    png(drawing.figure)  # places everything
+    panels = titled(drawing)
+    assert [axes.get_title() for axes in panels] == ["VGG-16", "PreResNet-164", "WRN-28-10"]
+    tops = [axes.title.get_window_extent().y1 - axes.get_window_extent().y1 for axes in panels]
+    assert max(tops) - min(tops) < 2, "pixels"
+    for axes in panels:
+        words = next(text for text in axes.texts if "of the filters)" in text.get_text())
+        assert words.get_window_extent().width < axes.get_window_extent().width + 20
+        # no line of numbers runs into the name
+        assert words.get_window_extent().y1 <= axes.title.get_window_extent().y0 + 1
+    assert "(depth 10, widen 4, 1/4 of the filters)" in below(panels[2]).splitlines()
+
+
+def test_curves_that_overflow_say_at_how_many_points(made_up: Results, drawn: dict[str, Drawing]) -> None:
+    curves = dict(made_up.curves)
+    for kind, count in (("segment", 7), ("bezier", 1)):
+        item = curves[f"vgg16_{kind}"]
+        rows = {name: {**row, "not_finite": count * (name == "refreshed")} for name, row in item.info["rows"].items()}
+        curves[item.name] = replace(item, info={**item.info, "rows": rows})
+    text = " ".join(below(axes) for axes in cells(redrawn(replace(made_up, curves=curves), "garipov-figure-2")))
+    assert "overflows, refreshed: segment at 7 points, Bezier at 1 point" in text
+    assert "overflows" not in " ".join(below(axes) for axes in cells(drawn["garipov-figure-2"]))
+
+
+def test_a_name_of_two_lines_and_one_without_brackets_share_their_first_line() -> None:
+    titles = ["a name so long that it has to be broken in two (thin)", "short"]
+    (one, first), (two, second) = headlines(titles, ["x\ny", "z"])
+    assert (one.splitlines()[0], two) == ("a name so long that it has to be", "short\n ")
+    assert (first, second) == ("(thin)\nx\ny", " \n \nz")
+    assert headlines(["a", "b"], ["", ""]) == [("a", ""), ("b", "")]
+
+
+@pytest.mark.parametrize("place", [(BEND[0], 5.3), (-3.0, 5.3), (22.9, 5.3), (BEND[0], -1.8), (-3.5, -1.7)])
+def test_names_of_points_stay_inside_a_flat_plane(made_up: Results, place: tuple[float, float]) -> None:
+    plane = modes_plane()
+    flat = replace(plane, y=np.linspace(-2.0, 5.6, len(plane.y)))
+    item = modes_plane3("preresnet164", "bezier", flat)
+    points = [*item.info["points"][:2], {**item.info["points"][2], "x": place[0], "y": place[1]}]
+    names = ["preresnet164", "another_run", "preresnet164_bezier"]
+    moved = replace(item, info={**item.info, "points": points, "names": names, "path": None})
+    drawing = redrawn(replace(made_up, planes3={"preresnet164_bezier": moved}), "garipov-figure-1")
+    png(drawing.figure)
+    panel = cells(drawing)[2]
+    frame, found = panel.get_window_extent(), [text for text in panel.texts if text.get_text() in names]
+    assert len(found) == 3
+    for text in found:
+        box = text.get_window_extent()
+        assert frame.x0 <= box.x0 and box.x1 <= frame.x1, text.get_text()
+        assert frame.y0 <= box.y0 and box.y1 <= frame.y1, text.get_text()
 
 
 def test_captions_give_examples_refreshes_and_budgets(drawn: dict[str, Drawing]) -> None:

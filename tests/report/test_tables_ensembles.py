@@ -183,6 +183,8 @@ def test_who_trains_how_many_epochs(full: Results, targets: Targets) -> None:
     assert "5 cycles per budget and alpha_0 = the network's lr are our choice" in table.caption
     assert targets.content["huang2017"]["protocol"]["schedule"] in table.caption
     assert "VGG-16 200, PreResNet-164 150, WRN-28-10 200 epochs" in table.caption
+    assert "Momentum starts at zero there" in table.caption and "goes on with the momentum" in table.caption
+    assert "dropout, augmentation and weight decay among it, stays as in Ind" in table.caption
 
 
 def test_budgets_of_unequal_members_show_their_range(full: Results, targets: Targets) -> None:
@@ -203,7 +205,16 @@ def test_scores_of_every_number_of_budgets(full: Results) -> None:
     assert [row["mean error of one member"].text for row in alone] == ["9.20", "9.70", "10.20"]
     # averaged weights have a point less than their budgets, of which there are two
     assert [row["error of averaged weights"].text for row in alone] == ["8.20", "8.30", "8.30"]
+    assert [row["averaged members per budget"].text for row in alone] == ["3", "3", "3"]
     assert found["CIFAR-10, 2,048 images", "VGG-16", "Ind", "1B"]["error of averaged weights"].text == "–"
+    assert found["CIFAR-10, 2,048 images", "VGG-16", "Ind", "1B"]["averaged members per budget"].text == "–"
+
+
+def test_averages_of_unequal_members_show_their_range(full: Results) -> None:
+    averaged = {"errors": [0.1, 0.1], "members": [3, 2]}
+    found = cells(score_table(with_ensemble(full, "vgg16-cifar10-fge", averaged=averaged)), keys=4)
+    rows = [found["CIFAR-10, 2,048 images", "VGG-16", "FGE", f"{k}B"] for k in BUDGETS]
+    assert [row["averaged members per budget"].text for row in rows] == ["3", "2 to 3", "2 to 3"]
 
 
 def test_curves_stand_beside_those_of_the_authors_program(full: Results, targets: Targets) -> None:
@@ -224,6 +235,20 @@ def test_curves_stand_beside_those_of_the_authors_program(full: Results, targets
     assert texts(bezier, "length", "distance of the ends") == ["6", "4"]
     assert "†" in table.caption
     assert "“three bends”" in table.caption
+
+
+@pytest.mark.parametrize(("points", "words"), [(1, "overflows at 1 point"), (12, "overflows at 12 points"), (0, "2")])
+def test_a_curve_that_overflows_says_at_how_many_points(
+    full: Results, targets: Targets, points: int, words: str
+) -> None:
+    made = make_curve("vgg16", "segment", barrier=2.0)
+    rows = {name: {**row, "not_finite": points * (name == "refreshed")} for name, row in made.info["rows"].items()}
+    changed = {**full.curves, made.name: replace(made, info={**made.info, "rows": rows})}
+    found = cells(curve_table(replace(full, curves=changed), targets), keys=4)
+    name = ("CIFAR-10, 2,048 images", "VGG-16", "straight segment")
+    expected = [words, "–" if points else "2.05"]
+    assert texts(found[*name, "refreshed"], "barrier", "highest training loss") == expected
+    assert found[*name, "interpolated"]["barrier"].text == "2"
 
 
 def test_curves_on_cifar_100_have_its_numbers_and_others_none(full: Results, targets: Targets) -> None:

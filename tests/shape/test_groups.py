@@ -25,6 +25,19 @@ def test_groups_hold_their_runs_and_no_repeats():
     assert set(found["vgg9"]) == set(MEASURES)
 
 
+def test_the_vgg_group_is_the_eight_minimizers_and_no_run_of_another_study():
+    optimizers, batches, decays = ("", "_adam"), ("", "_large"), ("", "_nowd")
+    eight = [f"vgg9{a}{b}{c}" for a in optimizers for b in batches for c in decays]
+    others = ["vgg9_sse", "vgg9_sse_seed1", "vgg9_cifar100", "vgg9_lr01", "vgg91", "huang_vgg9", "vgg9_nowd_large"]
+    runs = {name: run(0.1 + 0.01 * i, i) for i, name in enumerate([*eight, *others])}
+    assert correlations(runs)["vgg9"]["curvature"]["runs"] == 8
+    # repeats with other seeds give spreads and no further runs
+    seeds = {f"{name}_seed{i}": run(0.1, i) for name in eight for i in (1, 2)}
+    found = correlations(runs | seeds)
+    assert found["vgg9"] == correlations({name: runs[name] for name in eight})["vgg9"]
+    assert set(eight) < set(spread(runs | seeds))
+
+
 def test_runs_that_have_learnt_nothing_do_not_count():
     runs = {str(i): run(0.1 * i, i) | {"learnt": True} for i in range(4)} | {"flat": run(0.9, 0) | {"learnt": False}}
     assert correlations(runs)["all"]["curvature"] == rank_correlation(range(4), [0.1 * i for i in range(4)])

@@ -7,13 +7,16 @@ import pytest
 import torch
 from stage_cases import TRAIN, diverged, job, published_data, trained
 
+from lossatlas.data import NORMALIZATIONS, normalize
 from lossatlas.engine.evaluator import Evaluator
+from lossatlas.engine.statistics import Statistics
 from lossatlas.files import read_json, write_json
 from lossatlas.landscape.curves import Curve
 from lossatlas.models.checkpoint import load_checkpoint, save_checkpoint
 from lossatlas.results import VALUES, CurveLosses, History
 from lossatlas.settings.ensembles import CurveSettings
 from lossatlas.stages import curve
+from lossatlas.stages.data import load_checked
 from lossatlas.stages.landscape import load_subject
 from training import killed
 
@@ -74,6 +77,15 @@ def state(path):
     return load_checkpoint(path).state
 
 
+def check_refreshed(place, path):
+    """The statistics of a checkpoint are those of its weights, on the settings' examples."""
+    model, images = load_checkpoint(path).build(), load_checked(prepared(path.parent, place)).train_images[:40]
+    refreshed = Statistics(model, normalize(images, NORMALIZATIONS["li"]), batch_size=16)(state(path))
+    start = state(place[1]["run"] / "final.safetensors")
+    assert all(torch.equal(refreshed[name], tensor) for name, tensor in state(path).items())
+    assert not torch.equal(refreshed["bn1.running_mean"], start["bn1.running_mean"])
+
+
 @pytest.mark.parametrize(
     ("kind", "bends", "free_ends"), [("bezier", 1, False), ("chain", 2, False), ("chain", 1, True)]
 )
@@ -96,13 +108,17 @@ def test_a_trained_curve_is_written(place, tmp_path, kind, bends, free_ends):
     assert len(history.epoch) == 3 and history.status == "finished"
     # the ends are the runs' weights, unless they are free, and the bends have moved
     for node, run in ((nodes[0], "run"), (nodes[-1], "end")):
-        weights, theirs = state(node), state(place[1][run] / "final.safetensors")
-        fixed = all(torch.equal(weights[n], theirs[n]) for n in weights if "running" not in n and "batches" not in n)
-        assert fixed is not free_ends
-    assert load_checkpoint(nodes[1]).epoch == 2 and load_checkpoint(nodes[0]).epoch == 1
+        weights, theirs = load_checkpoint(node), load_checkpoint(place[1][run] / "final.safetensors")
+        assert (weights.weights_hash == theirs.weights_hash) is not free_ends
+        assert weights.epoch == (2 if free_ends else 1)
+    assert load_checkpoint(nodes[1]).epoch == 2
+    # what a training moved has statistics of its own
+    for i in range(0 if free_ends else 1, bends + (2 if free_ends else 1)):
+        check_refreshed(place, nodes[i])
     row = about["rows"]["refreshed"]
     loss = losses.train_loss[0]
     assert row["barrier_train_loss"] == loss.max() - max(loss[0], loss[-1])
+    assert row["not_finite"] == 0
     assert (row["train_loss_ends"], row["train_loss_max"]) == ([loss[0], loss[-1]], loss.max())
     assert (row["test_error_min"], row["test_error_max"]) == (
         (1 - losses.test_accuracy).min(),
@@ -122,6 +138,9 @@ def test_a_segment_shows_every_treatment_of_the_statistics(place, tmp_path):
     about, losses = read_json(out / "curve.json"), CurveLosses.load(out / "curve.h5")
     assert about["epochs"] == 0 and list(about["rows"]) == SEGMENT["statistics"]
     assert about["length"] == pytest.approx(about["straight_distance"], rel=1e-12)
+    for i, role in enumerate(("run", "end")):
+        node, run = (load_checkpoint(p) for p in (out / f"node_{i}.safetensors", place[1][role] / "final.safetensors"))
+        assert node.weights_hash == run.weights_hash
     # interpolated, the ends are the two runs as they are
     prepared_job = prepared(tmp_path / "again", place, **SEGMENT)
     subject = load_subject(prepared_job)
@@ -149,6 +168,7 @@ def test_weights_kept_on_the_way_are_checkpoints_too(place, tmp_path):
     assert kept == [f"epoch_000{epoch}_node_{i}.safetensors" for epoch in (1, 2) for i in (1, 2)]
     hashes = {load_checkpoint(out / name).weights_hash for name in kept}
     assert len(hashes) == 4 and load_checkpoint(out / kept[-1]).epoch == 2
+    check_refreshed(place, out / kept[-1])
 
 
 KEPT = {**SETTINGS["train"], "epochs": 3, "checkpoint_every": 1, "micro_batch": 5}
@@ -182,6 +202,7 @@ def check_skipped(out, reason, names):
     assert about["rows"]["refreshed"] == {
         **dict.fromkeys(("barrier_train_loss", "train_loss_max", "test_loss_max", "test_error_min", "test_error_max")),
         **dict.fromkeys(("train_loss_ends", "test_error_ends"), [None, None]),
+        "not_finite": 0,
     }
     assert (about["length"], about["straight_distance"], about["epochs"]) == (None, None, 2)
 
@@ -212,6 +233,38 @@ def test_a_bend_that_the_history_does_not_see_may_diverge(place, tmp_path, monke
     monkeypatch.setattr(curve, "train", train)
     out = computed(tmp_path, place, kind="chain", bends=3)
     check_skipped(out, "diverged (the weights of node 3 are not finite)", {"history.h5"})
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_points_that_overflow_are_counted_and_leave_the_rest(place, tmp_path, monkeypatch, bad):
+    plain = curve.curve_losses
+
+    def curve_losses(*args, **options):
+        found = plain(*args, **options)
+        found.train_loss[0, 1] = found.test_loss[0, 1] = bad
+        return found
+
+    monkeypatch.setattr(curve, "curve_losses", curve_losses)
+    out = computed(tmp_path, place, points=5)
+    row, losses = read_json(out / "curve.json")["rows"]["refreshed"], CurveLosses.load(out / "curve.h5")
+    finite = np.delete(losses.train_loss[0], 1)
+    assert row["not_finite"] == 1 and row["train_loss_max"] == finite.max()
+    assert row["barrier_train_loss"] == finite.max() - max(finite[0], finite[-1])
+    assert row["test_loss_max"] == np.delete(losses.test_loss[0], 1).max()
+
+
+def test_without_a_finite_end_there_is_no_height_of_a_barrier(place, tmp_path, monkeypatch):
+    plain = curve.curve_losses
+
+    def curve_losses(*args, **options):
+        found = plain(*args, **options)
+        found.train_loss[0, -1] = np.nan
+        return found
+
+    monkeypatch.setattr(curve, "curve_losses", curve_losses)
+    row = read_json(computed(tmp_path, place) / "curve.json")["rows"]["refreshed"]
+    assert (row["not_finite"], row["barrier_train_loss"], row["train_loss_ends"][1]) == (1, None, None)
+    assert row["train_loss_max"] > 0
 
 
 def test_more_images_than_there_are_is_refused(place, tmp_path):

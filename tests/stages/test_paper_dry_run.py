@@ -8,16 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from data.made import MadeCifar
 from lossatlas.config import compose
+from lossatlas.data import NORMALIZATIONS, normalize
 from lossatlas.files import read_json
+from lossatlas.models.checkpoint import load_checkpoint
 from lossatlas.report.targets import TARGETS_FILE
 from lossatlas.results import History, Predictions
 from lossatlas.settings import RunSettings
-from lossatlas.settings.ensembles import EnsembleSettings, FgeSettings, check_ensemble
+from lossatlas.settings.ensembles import EnsembleSettings, FgeSettings
+from lossatlas.settings.members import check_ensemble
 from lossatlas.stages import data, ensemble, fge, train
+from lossatlas.stages.data import load_checked
 from lossatlas.stages.job import Job
 from lossatlas.training import loop
 
@@ -25,11 +30,18 @@ CONF = Path(__file__).parents[2] / "conf"
 TARGETS = yaml.safe_load(TARGETS_FILE.read_text())
 PROTOCOL = TARGETS["garipov2018"]["protocol"]
 NETWORKS, DATA, METHODS = ("vgg16", "preresnet164", "wrn28_10"), ("cifar10", "cifar100"), ("ind", "sse", "fge")
-LARGE = ("vgg16", "wrn28_10")
 CLASSES = {"cifar10": 10, "cifar100": 100}
 CELLS = list(itertools.product(NETWORKS, DATA, METHODS))
-# two images train in one step an epoch; a cycle of one step for each snapshot, and one triangle after the first epoch
-TRAIN, TEST, IND_EPOCHS, SSE_EPOCHS, FGE_START, FGE_EPOCHS = 2, 1, 2, 5, 1, 2
+# two images train in one step an epoch; a cycle of two steps for each snapshot (its first alone would not tell a cycle
+# from a constant rate), and one triangle after the first epoch
+TRAIN, TEST, IND_EPOCHS, SNAPSHOTS, CYCLE, FGE_START, FGE_EPOCHS = 2, 1, 2, 5, 2, 1, 2
+# of the papers' rates, which two images do not survive: a network would be certain of its answer, as any other is
+SCALE = 1e-4
+# the widest network takes half a minute for what the others do in seconds: one training with cycles of one step stands
+# for all of its budgets, methods and data sets
+WIDEST = "wrn28_10"
+# where all three budgets are trainings of their own; elsewhere one stands for the other two
+INDEPENDENT = ("preresnet164", "cifar10")
 
 
 @cache
@@ -88,7 +100,7 @@ def test_cells_have_the_papers_protocol(network, kind, method):
         if method == "sse":
             assert (recipe.schedule, recipe.schedule_options.cycles) == ("cosine_cycles", 5)
             assert settings.snapshots == PROTOCOL["sse"]["cycles_per_budget"] == 5
-            assert recipe.checkpoint_every * settings.snapshots == epochs
+            assert epochs // settings.snapshots % recipe.checkpoint_every == 0
         else:
             options = recipe.schedule_options
             assert (recipe.schedule, options.flat, options.end, options.last) == ("piecewise_linear", 0.5, 0.9, 0.01)
@@ -118,27 +130,32 @@ def test_trainings_differ_in_their_data_alone(network):
 
 
 class Place:
-    """One network on one data set: the paper's settings but for lengths, on a few random images in CIFAR's own format.
+    """One network on one data set, on a few random images in CIFAR's own format.
 
-    The three budgets of a cell share the folder of one training: they differ in the seed alone. So may the data sets of
-    a network whose training takes long: `trained` is the place with its trainings, another one's or this one.
+    Settings are the paper's but for lengths and the scale of the rates. Trainings of budgets differ in the seed alone,
+    those of data sets in the data alone: `trained` is the place with the trainings and the ensembles of them, another
+    one or this one. Where it is another one, only the settings of an ensemble are looked at here.
     """
 
     def __init__(self, root, network, kind, *, trained=None):
         self.root, self.network, self.kind, self.trained = root, network, kind, trained or self
+        self.budgets = 3 if (network, kind) == INDEPENDENT else 1
+        self.cycle = 1 if network == WIDEST else CYCLE
         self.source = {**paper().datasets[kind].model_dump(), "root": str(root / "cifar")}
         self.source |= {"train": TRAIN, "test": TEST}
         with pytest.MonkeyPatch.context() as patch:
             MadeCifar(kind, root / "cifar", patch)
             self.data = self.computed(data, kind, {"data": self.source}, {})
 
+    def job(self, folder, name, settings, inputs):
+        places = {"repository": str(self.root), "cache": str(self.root / "cache"), "data": self.source}
+        return Job(name, {**settings, "device": "cpu"}, inputs, places, folder / "out", folder / "work")
+
     def computed(self, stage, name, settings, inputs):
         """Compute a stage as the runner does, and return its output folder."""
-        place = self.root / stage.__name__.rpartition(".")[2] / name
-        places = {"repository": str(self.root), "cache": str(self.root / "cache"), "data": self.source}
-        for folder in ("out", "work"):
-            (place / folder).mkdir(parents=True)
-        made = Job(name, {**settings, "device": "cpu"}, inputs, places, place / "out", place / "work")
+        made = self.job(self.root / stage.__name__.rpartition(".")[2] / name, name, settings, inputs)
+        for folder in (made.out, made.work):
+            folder.mkdir(parents=True)
         with pytest.MonkeyPatch.context() as patch:
             # gigabytes for the widest network, of which nothing is wanted here
             patch.setattr(loop, "save_state", lambda *state: None)
@@ -148,61 +165,113 @@ class Place:
 
     def run(self, name, **lengths):
         settings = paper().runs[name]
-        recipe = {**settings.train.model_dump(), **lengths}
+        recipe = {**settings.train.model_dump(), "lr": SCALE * settings.train.lr, **lengths}
         run = RunSettings.model_validate({**settings.model_dump(), "train": recipe})
         return run, self.computed(train, name, {"run": run.model_dump()}, {"data": self.data})
 
     @cache  # noqa: B019 one place lives as long as its tests
-    def independent(self):
-        (name,) = runs_of(cell(self.network, self.kind, "ind"))[0]
+    def independent(self, budget):
+        if self.network == WIDEST:
+            return self.snapshots(budget)
+        (name,) = runs_of(cell(self.network, self.kind, "ind"))[budget]
         return self.run(name, epochs=IND_EPOCHS, checkpoints=[FGE_START])
 
     @cache  # noqa: B019
-    def snapshots(self):
-        (name,) = runs_of(cell(self.network, self.kind, "sse"))[0]
-        return self.run(name, epochs=SSE_EPOCHS, checkpoint_every=1)
+    def snapshots(self, budget):
+        (name,) = runs_of(cell(self.network, self.kind, "sse"))[budget]
+        return self.run(name, epochs=SNAPSHOTS * self.cycle, checkpoint_every=self.cycle)
 
     @cache  # noqa: B019
-    def cycles(self):
-        (name,) = cell(self.network, self.kind, "fge").budgets[0]
+    def cycles(self, budget):
+        (name,) = cell(self.network, self.kind, "fge").budgets[budget]
         lengths = {"start": FGE_START, "epochs": FGE_EPOCHS, "cycle_epochs": 2}
-        settings = FgeSettings.model_validate({**paper().fges[name].model_dump(), **lengths})
-        inputs = {"data": self.data, "run": self.independent()[1]}
+        planned = paper().fges[name]
+        lengths |= {"high": SCALE * planned.high, "low": SCALE * planned.low}
+        settings = FgeSettings.model_validate({**planned.model_dump(), **lengths})
+        inputs = {"data": self.data, "run": self.independent(budget)[1]}
         return settings, self.computed(fge, name, settings.model_dump(), inputs)
 
+    def members(self, method, budget):
+        """The settings and the folder of what a budget trains."""
+        made = {"ind": self.independent, "sse": self.snapshots, "fge": self.cycles}[method]
+        return made(min(budget, self.budgets - 1))
+
+    def epochs(self, method):
+        """The epochs behind a budget's members."""
+        if method == "fge":
+            return [FGE_START + 1]
+        last = SNAPSHOTS * self.cycle
+        if method == "sse":
+            return list(range(self.cycle, last + 1, self.cycle))
+        return [last if self.network == WIDEST else IND_EPOCHS]
+
+    @cache  # noqa: B019
     def ensemble(self, method):
-        settings = cell(self.network, self.kind, method)
-        epochs = {"ind": IND_EPOCHS, "sse": SSE_EPOCHS, "fge": FGE_START + FGE_EPOCHS}[method]
+        settings, trained = cell(self.network, self.kind, method), self.trained
+        epochs = FGE_START + FGE_EPOCHS if method == "fge" else trained.epochs(method)[-1]
         short = EnsembleSettings.model_validate({**settings.model_dump(), "budget_epochs": epochs})
-        run, folder = self.trained.snapshots() if method == "sse" else self.trained.independent()
-        cycles, members = self.trained.cycles() if method == "fge" else (None, folder)
-        run = run.model_copy(update={"data": self.kind})
         names = [name for (name,) in settings.budgets]
-        begun = [cycles.run] if cycles else []
-        runs = dict.fromkeys([*names, *begun], run)
-        check_ensemble("short", short, dict.fromkeys(names, cycles), runs)
-        inputs = {f"budget{i}.0": members for i in range(3)}
+        begun = [name for (name,) in runs_of(settings)]
+        run, folder = trained.snapshots(0) if method == "sse" else trained.independent(0)
+        # where one training stands for another, its settings do with the seed and the data of that one
+        runs = {name: run.model_copy(update={"data": self.kind, "seed": i}) for i, name in enumerate(begun)}
+        members = [trained.members(method, i) for i in range(3)]
+        fges = {}
+        if method == "fge":
+            both = zip(names, begun, members, strict=True)
+            fges = {name: cycles.model_copy(update={"run": begin}) for name, begin, (cycles, _) in both}
+        check_ensemble(f"{self.network}-{self.kind}-{method}", short, fges, runs)
+        if trained is not self:
+            return trained.ensemble(method)
+        inputs = {f"budget{i}.0": made for i, (_, made) in enumerate(members)}
         return self.computed(ensemble, method, short.model_dump(), {"data": self.data, "run": folder, **inputs})
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def places(request, tmp_path_factory):
-    """A network's places by data set; those with many weights are trained on one of them only."""
+    """A network's places by data set; the widest one is trained on one of them only."""
     root = tmp_path_factory.mktemp("dry")
     last = Place(root / "cifar100", request.param, "cifar100")
-    first = Place(root / "cifar10", request.param, "cifar10", trained=last if request.param in LARGE else None)
+    first = Place(root / "cifar10", request.param, "cifar10", trained=last if request.param == WIDEST else None)
     yield {"cifar10": first, "cifar100": last}
     # gigabytes of weights
     shutil.rmtree(root)
 
 
-def check_members(method, about, predictions):
+def check_members(place, method, about, predictions):
     """The members that each of the three budgets has."""
-    taken = {"ind": [IND_EPOCHS], "sse": [1, 2, 3, 4, 5], "fge": [FGE_START + 1]}[method]
+    taken = place.trained.epochs(method)
     assert predictions.epoch.tolist() == 3 * taken
     assert predictions.budget.tolist() == [budget for budget in range(3) for _ in taken]
     assert [budget["members"] for budget in about["budgets"]] == [len(taken)] * 3
     assert [budget["shared_epochs"] for budget in about["budgets"]] == [FGE_START if method == "fge" else 0] * 3
+    own = place.trained.budgets == 3
+    assert [budget["seed"] for budget in about["budgets"]] == ([0, 1, 2] if own else [0, 0, 0])
+    # trainings of their own predict something of their own
+    found = [predictions.probability[predictions.budget == budget] for budget in range(3)]
+    assert len({probability.tobytes() for probability in found}) == (3 if own else 1)
+    # two early snapshots may be certain of one class
+    assert len({probability.tobytes() for probability in found[0]}) >= len(taken) - 1
+
+
+def file_of(folder, method, epoch):
+    """Where the weights of a member lie."""
+    kept = {"fge": "member_0001", "sse": f"epoch_{epoch:04d}"}.get(method, "final")
+    file = folder / f"{kept}.safetensors"
+    return file if file.exists() else folder / "final.safetensors"
+
+
+def check_weights(place, method, predictions):
+    """Each member predicts what the weights of its epoch, in the folder of its budget's training, do."""
+    looked = place.job(place.data, "looked at", {"data": place.source}, {"data": place.data})
+    constants = NORMALIZATIONS[place.trained.independent(0)[0].train.normalization]
+    images = normalize(load_checked(looked).test_images, constants)
+    members = zip(predictions.budget.tolist(), predictions.epoch.tolist(), predictions.probability, strict=True)
+    for budget, epoch, found in members:
+        _, folder = place.trained.members(method, budget)
+        with torch.inference_mode():
+            expected = load_checkpoint(file_of(folder, method, epoch)).build()(images).softmax(1).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -211,7 +280,9 @@ def test_a_dry_run_of_each_cell_passes(places, kind, method):
     out = places[kind].ensemble(method)
     about, predictions = read_json(out / "ensemble.json"), Predictions.load(out / "predictions.h5")
     assert (about["status"], about["reason"], about["test_examples"]) == ("finished", "", TEST)
-    check_members(method, about, predictions)
+    check_members(places[kind], method, about, predictions)
+    if (places[kind].network, kind) == INDEPENDENT:
+        check_weights(places[kind], method, predictions)
     assert predictions.probability.shape[1:] == (TEST, CLASSES[places[kind].trained.kind])
     assert np.isfinite(predictions.probability).all()
     # the columns of the table: one, two and three budgets
@@ -231,13 +302,15 @@ def rates(folder):
 def test_the_networks_are_the_papers_own_and_follow_their_schedules(places, kind):
     trained = places[kind].trained
     counts = TARGETS["parameter_counts"]["garipov2018" + ("_100_classes" if trained.kind == "cifar100" else "")]
-    (_, independent), (_, snapshots), (_, cycles) = trained.independent(), trained.snapshots(), trained.cycles()
-    for folder in (independent, snapshots):
-        assert read_json(folder / "run.json")["parameters"] == counts[trained.network]
-    lr, (high, low) = PROTOCOL["lr"][trained.network], PROTOCOL["fge_lr"][trained.network]
-    # the rate is constant in the first half of a budget
-    assert rates(independent) == [lr, lr]
-    # a cycle of one step is its first
-    assert rates(snapshots) == [lr] * SSE_EPOCHS
-    assert rates(cycles) == pytest.approx([low, high])
-    assert read_json(cycles / "fge.json")["members"] == [1]
+    lr, high, low = (SCALE * rate for rate in (PROTOCOL["lr"][trained.network], *PROTOCOL["fge_lr"][trained.network]))
+    for budget in range(trained.budgets):
+        independent, snapshots, cycles = (trained.members(method, budget)[1] for method in METHODS)
+        for folder in (independent, snapshots):
+            assert read_json(folder / "run.json")["parameters"] == counts[trained.network]
+        # a cosine begins at the whole rate, half of which is left in the middle of a cycle
+        assert rates(snapshots) == pytest.approx([lr, lr / 2][: trained.cycle] * SNAPSHOTS)
+        if trained.network != WIDEST:
+            # the rate is constant in the first half of a budget
+            assert rates(independent) == [lr, lr]
+        assert rates(cycles) == pytest.approx([low, high])
+        assert read_json(cycles / "fge.json")["members"] == [1]

@@ -14,7 +14,7 @@ from lossatlas.engine.statistics import Statistics
 from lossatlas.files import read_json, write_json
 from lossatlas.landscape import points
 from lossatlas.landscape.directions import Direction
-from lossatlas.landscape.spanning import Basis
+from lossatlas.landscape.plane_basis import Basis
 from lossatlas.models.checkpoint import load_checkpoint, save_checkpoint
 from lossatlas.results import VALUES, Plane
 from lossatlas.settings import RunSettings
@@ -29,7 +29,7 @@ ON_CURVE = {
     "path": {"curve": "bent"},
 }
 ON_RUN = {
-    "through": [{"run": "small0", "epoch": 0}, {"run": "small0", "epoch": 1}, {"run": "small0", "epoch": 3}],
+    "through": [{"run": "small0", "epoch": 1}, {"run": "small0", "epoch": 2}, {"run": "small0", "epoch": 3}],
     "path": {"run": "small0"},
 }
 SETTINGS = {
@@ -69,7 +69,7 @@ class Place:
         self.root, self.digits = root, published_data(root)
         self.folders = {}
         for seed in range(3):
-            settings = TRAIN | {"epochs": 3, "checkpoints": [0, 1]}
+            settings = TRAIN | {"epochs": 3, "checkpoints": [0, 1, 2]}
             run = RunSettings.model_validate({"data": "digits", "seed": seed, "model": MODEL, "train": settings})
             made = job(root, f"small{seed}", {"run": run.model_dump()}, {"data": self.digits})
             train.compute(made)
@@ -189,15 +189,31 @@ def test_a_curve_is_drawn_on_the_plane_of_its_bend(place, tmp_path):
 def test_a_training_is_drawn_on_the_plane_of_its_checkpoints(place, tmp_path):
     about = read_json(place.compute(tmp_path, **ON_RUN) / "plane3.json")
     # the last epoch's weights lie in `final.safetensors`
-    assert about["names"] == ["small0 epoch 0", "small0 epoch 1", "small0 epoch 3"]
+    assert about["names"] == ["small0 epoch 1", "small0 epoch 2", "small0 epoch 3"]
     path = about["path"]
-    assert (path["name"], path["kind"], path["labels"]) == ("small0", "run", [0, 1, 3])
+    # what lies before the first of them is left out
+    assert (path["name"], path["kind"], path["labels"]) == ("small0", "run", [1, 2, 3])
     points = np.array([[point["x"], point["y"]] for point in about["points"]])
     np.testing.assert_allclose(np.array([path["x"], path["y"]]).T, points, rtol=1e-10, atol=1e-10)
     assert max(path["off_plane"]) < 1e-10
-    first, second = place.states(("small0", "epoch_0000"), ("small0", "epoch_0001"))
+    first, second = place.states(("small0", "epoch_0001"), ("small0", "epoch_0002"))
     steps = [second[n].double() - first[n] for n in first if n.endswith(("weight", "bias"))]
     assert points[1, 0] == pytest.approx(float(sum(step.square().sum() for step in steps)) ** 0.5, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "through",
+    [OPTIMA["through"], [{"run": "small0", "epoch": 2}, {"run": "small0", "epoch": 3}, {"run": "small1", "epoch": 1}]],
+)
+def test_a_training_is_drawn_whole_on_the_plane_of_several_runs(place, tmp_path, through):
+    path = read_json(place.compute(tmp_path, through=through, path={"run": "small0"}) / "plane3.json")["path"]
+    assert path["labels"] == [0, 1, 2, 3] and len(path["x"]) == len(path["off_plane"]) == 4
+
+
+def test_a_point_without_epoch_is_the_last_one(place, tmp_path):
+    through = [{"run": "small0"}, {"run": "small0", "epoch": 2}, {"run": "small0", "epoch": 1}]
+    path = read_json(place.compute(tmp_path, through=through, path={"run": "small0"}) / "plane3.json")["path"]
+    assert path["labels"] == [1, 2, 3]
 
 
 def test_killed_in_the_middle_and_started_again(place, tmp_path, monkeypatch):
@@ -231,21 +247,48 @@ def check_skipped(out, reason):
     assert all(np.isnan(getattr(plane, name)).all() for name in ("x", "y", *VALUES))
 
 
-@pytest.mark.parametrize("role", ["point", "path"])
-def test_a_run_that_diverged_is_skipped(place, tmp_path, role):
-    name = "small2" if role == "point" else "small1"
-    other = place.changed(tmp_path, name)
+def check_without_path(place, out, tmp_path, reason):
+    """The plane is the one that nobody wanted a path on."""
+    about, plane = read_json(out / "plane3.json"), Plane.load(out / "plane3.h5")
+    assert (about["status"], about["path"], about["reason"]) == ("finished", None, f"no path: {reason}")
+    plain = place.compute(tmp_path / "plain", **OPTIMA)
+    assert (plain / "plane3.h5").read_bytes() == (out / "plane3.h5").read_bytes() and plane.computed.all()
+    assert read_json(plain / "plane3.json") == {**about, "reason": ""}
+
+
+def wild(place, root, name):
+    """The same place, had a run diverged."""
+    other = place.changed(root, name)
     file = other.folders[name] / "run.json"
     write_json(file, read_json(file) | {"status": "diverged", "note": "epoch 1: weights not finite"})
-    studies = {"point": OPTIMA, "path": {"through": ON_RUN["through"], "path": {"run": "small1"}}}
-    check_skipped(other.compute(tmp_path, **studies[role]), f"the run {name} diverged (epoch 1: weights not finite)")
+    return other
 
 
-@pytest.mark.parametrize("study", [ON_CURVE, {**OPTIMA, "path": {"curve": "bent"}}], ids=["point", "path"])
-def test_a_curve_that_was_skipped_is_skipped(place, tmp_path, study):
+def test_a_run_that_diverged_is_skipped(place, tmp_path):
+    out = wild(place, tmp_path, "small2").compute(tmp_path, **OPTIMA)
+    check_skipped(out, "the run small2 diverged (epoch 1: weights not finite)")
+
+
+def test_a_curve_that_was_skipped_is_skipped(place, tmp_path):
     other = place.changed(tmp_path, "bent")
     write_json(other.folders["bent"] / "curve.json", {"status": "skipped", "reason": "the run small1 diverged"})
-    check_skipped(other.compute(tmp_path, **study), "the curve bent was skipped (the run small1 diverged)")
+    check_skipped(other.compute(tmp_path, **ON_CURVE), "the curve bent was skipped (the run small1 diverged)")
+    out = other.compute(tmp_path, "optima", **OPTIMA, path={"curve": "bent"})
+    check_without_path(place, out, tmp_path, "the curve bent was skipped (the run small1 diverged)")
+
+
+def test_a_path_that_diverged_leaves_the_plane(place, tmp_path):
+    other = place.changed(tmp_path, "small0")
+    other.folders["wild"] = wild(place, tmp_path / "wild", "small1").folders["small1"]
+    out = other.compute(tmp_path, **OPTIMA, path={"run": "wild"})
+    check_without_path(place, out, tmp_path, "the run wild diverged (epoch 1: weights not finite)")
+
+
+def test_a_path_that_lacks_a_node_leaves_the_plane(place, tmp_path):
+    other = place.changed(tmp_path, "bent")
+    (other.folders["bent"] / "node_2.safetensors").unlink()
+    out = other.compute(tmp_path, **OPTIMA, path={"curve": "bent"})
+    check_without_path(place, out, tmp_path, "the curve bent has 3 of 4 nodes")
 
 
 def test_points_on_one_line_are_skipped_by_name(place, tmp_path):

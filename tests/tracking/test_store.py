@@ -124,7 +124,7 @@ def test_another_hash_supersedes_and_the_first_one_can_return(place):
 
 
 def test_a_new_report_supersedes_the_old_one_of_its_preset_only(place):
-    for preset, text in (("default", "one"), ("smoke", "one"), ("default", "two")):
+    for preset, text in (("default", "one"), ("default/modes", "one"), ("default", "two")):
         write_report(place.workspace, preset=preset, text=text)
         track(collect(place.workspace, preset, stages=()), **place.options)
     assert place.counts()["runs"] == 3

@@ -46,6 +46,7 @@ class Statistics:
 
     Raises:
         ValueError: fewer than two examples, or an impossible batch size.
+        RuntimeError: the network cannot compute on these examples.
     """
 
     def __init__(
@@ -74,20 +75,28 @@ class Statistics:
             module.momentum = 1.0  # the running statistics are then those of the last batch
             module.register_forward_hook(self._add)
         self._batches = full_batches(inputs.to(self._device), self.batch_size)
-        for format_ in (torch.channels_last, torch.contiguous_format):
-            self._net.to(memory_format=format_)
-            if inputs.dim() == 4:
-                self._batches = [batch.contiguous(memory_format=format_) for batch in self._batches]
-            if self._runs():
-                break
+        self._lay_out(torch.channels_last)
+        if not self._runs():
+            self._lay_out(torch.contiguous_format)
+            self._try()  # a network that does not run at all says why
         self._slots = model_state(self._net)
 
+    def _lay_out(self, format_: torch.memory_format) -> None:
+        self._net.to(memory_format=format_)
+        if self._batches[0].dim() == 4:
+            self._batches = [batch.contiguous(memory_format=format_) for batch in self._batches]
+
     @torch.no_grad()
+    def _try(self) -> None:
+        self._begin()
+        self._pass(self._batches[0][:2])
+
     def _runs(self) -> bool:
         """Tell whether the network can compute in this order of memory: a `view` of channels-last maps cannot."""
-        self._begin()
         try:
-            self._pass(self._batches[0][:2])
+            self._try()
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError:
             return False
         return True

@@ -10,9 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lossatlas.engine.evaluator import Data, as_tensor
-from lossatlas.landscape.curve_learner import CurveLearner
-from lossatlas.landscape.curves import Curve, CurveKind
+from lossatlas.engine.evaluator import Data
+from lossatlas.engine.inputs import network_examples
+from lossatlas.landscape.curve_learner import CurveLearner, training_problem
+from lossatlas.landscape.curves import Curve, CurveKind, parameters_of
+from lossatlas.landscape.states import require_state
 from lossatlas.training.loop import train as train_loop
 from lossatlas.training.recipe import Recipe
 
@@ -25,11 +27,12 @@ class _Examples:
     test_labels: Tensor
 
 
-def _tensors(data: Data) -> tuple[Tensor, Tensor]:
-    inputs, labels = map(as_tensor, data)
-    if not inputs.is_floating_point():
-        raise ValueError(f"train has inputs of type {inputs.dtype}; normalized floating-point inputs are needed")
-    return inputs, labels
+def _at(model: nn.Module, state: Mapping[str, Tensor], *, called: str) -> nn.Module:
+    """Return a copy of the network at a state, which must be one of it."""
+    require_state(model, state, called=called)
+    moved = copy.deepcopy(model)
+    moved.load_state_dict(dict(state))
+    return moved
 
 
 def connect(
@@ -80,14 +83,12 @@ def connect(
         The curve, its tensors on `device`.
 
     Raises:
-        ValueError: states of another network, a curve without a bend, inputs that are no floating-point numbers, or a
-            training that diverges.
+        ValueError: a state of another network, a curve without a bend, inputs that are no floating-point numbers,
+            labels that are no integers, or a training that diverges.
     """
-    inputs, labels = _tensors(train)
-    network = copy.deepcopy(model)
-    network.load_state_dict(dict(start))
-    names = [name for name, _ in network.named_parameters()]
-    ends = [{name: state_[name].detach() for name in names} for state_ in (network.state_dict(), end)]
+    inputs, labels = network_examples(model, train, called="train")
+    network, other = _at(model, start, called="start"), _at(model, end, called="end")
+    ends = parameters_of(network), parameters_of(other)
     curve = Curve.straight(*ends, kind=kind, bends=bends, free_ends=free_ends)
     learner = CurveLearner(network, curve, weight_decay=weight_decay, refresh_batch_size=refresh_batch_size)
     recipe = Recipe(
@@ -109,6 +110,6 @@ def connect(
         device=device,
         label=label,
     )
-    if history.status == "diverged":
-        raise ValueError(f"the curve's training diverged ({history.note}); lower lr = {lr}")
+    if problem := training_problem(learner.curve, history):
+        raise ValueError(f"{problem}; lower lr = {lr}")
     return learner.curve

@@ -13,6 +13,7 @@ from lossatlas.engine.statistics import Statistics
 from lossatlas.landscape.curves import Curve, coefficients, whole_state
 from lossatlas.models.weights import weights_hash
 from lossatlas.randomness import generator
+from lossatlas.results import History
 
 
 class CurveLearner:
@@ -158,6 +159,20 @@ class CurveLearner:
             clean, device = inputs[: self._examples], self._leaves[0].device
             self._statistics = Statistics(self.network, clean, batch_size=self._batch_size, device=device)
         return self._statistics(whole_state(self.network, self.curve.at(0.5)))
+
+
+def training_problem(curve: Curve, history: History | None) -> str:
+    """Return why a training gave no curve, "" if it did.
+
+    Args:
+        curve: as the training left it.
+        history: of the training; None if there was none.
+    """
+    if history and history.status != "finished":
+        return f"the curve's training diverged ({history.note})"
+    # the training is followed at t = 1/2, where some nodes have no weight
+    bad = [i for i in curve.free if not all(bool(t.isfinite().all()) for t in curve.nodes[i].values())]
+    return f"the curve's training diverged (the weights of node {bad[0]} are not finite)" if bad else ""
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.engine.evaluator import Array, Data, Evaluator, as_tensor, model_state
+from lossatlas.engine.inputs import network_inputs
 from lossatlas.engine.statistics import Statistics
 from lossatlas.files import sha256_bytes, sha256_json
 from lossatlas.landscape.curves import Curve, Point, blended, whole_state
 from lossatlas.landscape.points import content, measured, walk
+from lossatlas.landscape.states import require_state
 from lossatlas.models.weights import weights_hash
 from lossatlas.results import VALUES, CurveLosses, Floats
 
@@ -126,14 +128,17 @@ def curve_losses(
         **engine: `channels_last`, `fold`: see `Evaluator`.
 
     Raises:
-        ValueError: impossible points, statistics or data, a curve through weights of another network, a journal of
+        ValueError: impossible points, statistics or data, a curve or states of another network, a journal of
             other values, a network that is not deterministic.
     """
     points = _checked(t, statistics, end_state)
     curve.require(model)
+    for called, given in (("start_state", start_state), ("end_state", end_state)):
+        if given is not None:
+            require_state(model, given, called=called)
     splits = {"train": train} if test is None else {"train": train, "test": test}
     evaluator = Evaluator(model, splits, batch_size=batch_size, device=device, **engine)
-    inputs = _inputs(model, train[0] if refresh is None else refresh) if "refreshed" in statistics else None
+    inputs = network_inputs(model, train[0] if refresh is None else refresh) if "refreshed" in statistics else None
     refresher = None
     if inputs is not None:
         refresher = Statistics(model, inputs, batch_size=refresh_batch_size, device=evaluator.device)
@@ -175,14 +180,6 @@ def curve_losses(
             "rows_alike": states.alike,
         },
     )
-
-
-def _inputs(model: nn.Module, values: Array) -> Tensor:
-    """Return the inputs of the refresh as the evaluator takes its own: arrays in the network's precision."""
-    inputs = as_tensor(values)
-    if inputs is values or not inputs.is_floating_point():
-        return inputs
-    return inputs.to(next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype()))
 
 
 def _explain(curve: Curve, losses: Sequence[Floats]) -> str:

@@ -30,6 +30,15 @@ def count_cell(value: int | None) -> Cell:
     return Cell("–" if value is None else f"{value:,}", value)
 
 
+def range_cell(values: Sequence[int]) -> Cell:
+    """Return the count that several have, or the range of their counts; a dash where there are none."""
+    if not values:
+        return NOTHING
+    if min(values) == max(values):
+        return count_cell(values[0])
+    return Cell(f"{min(values):,} to {max(values):,}")
+
+
 def number_cell(value: Any, *, digits: int = 3) -> Cell:
     """Return a number with significant digits; a dash where there is none or it is not finite."""
     if value is None or not math.isfinite(value):

@@ -7,7 +7,7 @@ from typing import Any
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.catalogue import TITLES
-from lossatlas.report.cells import NOTHING, count_cell, number_cell
+from lossatlas.report.cells import NOTHING, count_cell, number_cell, range_cell
 from lossatlas.report.ensembles import data_title, ensemble_name, method_title, named_ensembles, network_title
 from lossatlas.report.tabular import Cell, Table
 from lossatlas.report.targets import Targets
@@ -36,7 +36,7 @@ def _account(info: Mapping[str, Any]) -> Iterator[Cell]:
     triangle = schedule.get("name") == "fge_triangle"
     yield count_cell(len(budgets))
     for key in ("epochs", "shared_epochs", "members"):
-        yield _same([budget[key] for budget in budgets])
+        yield range_cell([budget[key] for budget in budgets])
     yield number_cell(cycles)
     yield count_cell(length)
     yield number_cell(train.get("lr") if triangle else schedule.get("lr"))
@@ -57,15 +57,6 @@ def _cycles(info: Mapping[str, Any]) -> tuple[float | None, int | None]:
     return info["budget_epochs"] / length, length
 
 
-def _same(values: list[int]) -> Cell:
-    """Return the number that all budgets have, or their range."""
-    if not values:
-        return NOTHING
-    if min(values) == max(values):
-        return count_cell(values[0])
-    return Cell(f"{min(values):,} to {max(values):,}")
-
-
 def _caption(targets: Targets) -> str:
     paper, snapshots = (targets.content[key]["protocol"] for key in ("garipov2018", "huang2017"))
     sse = paper["sse"]
@@ -76,6 +67,8 @@ def _caption(targets: Targets) -> str:
         f"= {sse['alpha_0']} are our choice, since Table 1 of Garipov et al. does not give them. FGE: starts from the "
         f"weights of Ind, in the paper at {paper['fge_start']}, so that Ind’s epochs until there are shared: trained "
         "once, counted in the budgets of both; then the rate falls linearly from alpha_1 to alpha_2 and rises back in "
-        f"each cycle, with a member at the lowest rate. k budgets are {paper['k_budgets']}: our reading of the paper, "
+        "each cycle, with a member at the lowest rate. Momentum starts at zero there, since checkpoints hold weights "
+        "only; the authors’ program goes on with the momentum that it stored. All else, dropout, augmentation and "
+        f"weight decay among it, stays as in Ind. k budgets are {paper['k_budgets']}: our reading of the paper, "
         f"the same for all three methods. The paper’s own budgets: {epochs} epochs."
     )

@@ -28,9 +28,10 @@ def curve_table(results: Results, targets: Targets) -> Table:
     text = (
         "Test errors in percent. “Lowest” and “highest” are along the curve, ends included. The barrier is how far the "
         "largest training loss along the curve lies above that of the worse end, in nats. Lengths are L2 distances in "
-        "all parameters. Statistics of batch normalization are refreshed at each point on clean training images, or "
-        "interpolated between the ends. Published are the lowest and highest error along curves with “three bends” in "
-        "the authors’ words, which we take to count both ends: one bend in ours. " + DAGGER_NOTE
+        "all parameters. Where the training loss overflows (is not finite) at points of the curve, the number of these "
+        "points stands for the barrier. Statistics of batch normalization are refreshed at each point on clean "
+        "training images, or interpolated between the ends. Published are the lowest and highest error along curves "
+        "with “three bends” in the authors’ words, which we take to count both ends: one bend in ours. " + DAGGER_NOTE
     )
     return Table("curves", "Curves between minimizers", text, COLUMNS, tuple(rows))
 
@@ -65,9 +66,16 @@ def _errors(values: Mapping[str, Any]) -> list[Cell]:
 
 
 def _lengths(values: Mapping[str, Any], info: Mapping[str, Any]) -> list[Cell]:
-    losses = (values["barrier_train_loss"], values["train_loss_max"])
     distances = (info["length"], info["straight_distance"])
-    return [*map(number_cell, losses), *(number_cell(distance, digits=4) for distance in distances)]
+    return [*_rise(values), *(number_cell(distance, digits=4) for distance in distances)]
+
+
+def _rise(values: Mapping[str, Any]) -> list[Cell]:
+    """Return the barrier and the highest training loss; at overflow how many points it is that have none."""
+    count = values.get("not_finite") or 0
+    if count:
+        return [Cell(f"overflows at {count:,} point{'s' * (count > 1)}"), NOTHING]
+    return [number_cell(values["barrier_train_loss"]), number_cell(values["train_loss_max"])]
 
 
 def _published(network: str, data: str, kind: str, targets: Targets) -> list[Cell]:

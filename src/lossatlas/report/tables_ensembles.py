@@ -8,7 +8,7 @@ from typing import Any
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.catalogue import DATA, GARIPOV, PAPERS, ensemble_address
-from lossatlas.report.cells import NOTHING, count_cell, mean_cell, number_cell, percent_cell
+from lossatlas.report.cells import NOTHING, count_cell, mean_cell, number_cell, percent_cell, range_cell
 from lossatlas.report.ensembles import (
     BUDGETS,
     METHODS,
@@ -113,17 +113,18 @@ def score_table(results: Results) -> Table:
         first = (data_title(data, results), network_title(network, info), method_title(method))
         scores = [(Cell(f"{row['budgets']}B"), *_scores(row, info or {})) for row in (info or {}).get("pooled") or []]
         state = NOT_RUN if info is None else SKIPPED
-        rows += [(*map(Cell, first), *cells) for cells in scores or [(Cell(state), *[NOTHING] * 8)]]
+        rows += [(*map(Cell, first), *cells) for cells in scores or [(Cell(state), *[NOTHING] * 9)]]
     columns = (
         *("data set", "network", "method", "budgets", "members", "error", "negative log-likelihood"),
         *("calibration error", "disagreement", "divergence", "mean error of one member", "error of averaged weights"),
+        "averaged members per budget",
     )
     text = (
         "On the test set, of the members’ mean probabilities. Errors, calibration error (expected, over bins of "
         "confidence) and disagreement (test images that two members classify differently, mean over all pairs) are in "
         "percent; the negative log-likelihood and the divergence (Jensen-Shannon, of all members) in nats per image. "
-        "The last column is the one network with the mean of a budget’s weights (stochastic weight averaging) and its "
-        "statistics refreshed; mean over the budgets."
+        "The last columns are of the one network with the mean of the weights of a budget’s members (stochastic weight "
+        "averaging) and its statistics refreshed, mean over the budgets, and how many members’ weights that mean is of."
     )
     return Table("ensemble-scores", "Ensembles: probabilities and diversity", text, columns, tuple(rows))
 
@@ -131,7 +132,8 @@ def score_table(results: Results) -> Table:
 def _scores(row: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[Cell]:
     budgets = row["budgets"]
     alone = [member["error"] for member in info["members"] if member["budget"] < budgets]
-    averaged = [error for error in ((info.get("averaged") or {}).get("errors") or [])[:budgets] if error is not None]
+    means = info.get("averaged") or {}
+    averaged = [error for error in (means.get("errors") or [])[:budgets] if error is not None]
     yield count_cell(row["members"])
     yield percent_cell(row["error"])
     yield number_cell(row["loss"])
@@ -140,3 +142,4 @@ def _scores(row: Mapping[str, Any], info: Mapping[str, Any]) -> Iterator[Cell]:
     yield number_cell(row["divergence"])
     yield percent_cell(fmean(alone) if alone and None not in alone else None)
     yield percent_cell(fmean(averaged) if averaged else None)
+    yield range_cell((means.get("members") or [])[:budgets])

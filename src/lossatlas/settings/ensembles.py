@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lossatlas.settings.runs import RunSettings, TrainSettings
+from lossatlas.settings.runs import TrainSettings
 from lossatlas.settings.sections import Count, Name, Natural, Positive, Section, known
+from lossatlas.settings.trainings import Runs, check_alike, check_independent, check_kept
 
 
 class _Connecting(Section):
@@ -88,6 +89,8 @@ class Plane3Settings(_Connecting):
                 raise ValueError(f"through[{first}] and through[{i}] are one point; a plane needs three different ones")
         if self.path is not None and self.path.epoch is not None:
             raise ValueError(f"path.epoch = {self.path.epoch}; a path is all that a run kept: leave epoch out")
+        if self.path is not None and "bend" in self.path.model_fields_set:
+            raise ValueError(f"path.bend = {self.path.bend}; a path is the whole curve: leave bend out")
         return self
 
 
@@ -129,61 +132,20 @@ class EnsembleSettings(Section):
     batch_size: Count
 
 
-Runs = Mapping[str, RunSettings]
-
-
-def check_kept(key: str, name: str, epoch: int, runs: Runs) -> None:
-    """Refuse an epoch whose weights a run does not keep.
-
-    Raises:
-        ValueError: no such run, or it keeps no weights of this epoch.
-    """
-    known(key, name, runs)
-    train = runs[name].train
-    regular = train.checkpoint_every is not None and epoch % train.checkpoint_every == 0
-    if epoch > train.epochs or not (regular or epoch in (0, train.epochs, *train.checkpoints)):
-        raise ValueError(
-            f"{key} = {name!r} at epoch {epoch}, which that run does not keep; "
-            f"add it to runs.{name}.train.checkpoints (epochs 0 to {train.epochs})"
-        )
-
-
 def check_curve(name: str, curve: CurveSettings, runs: Runs) -> None:
-    """Refuse a curve between runs that are not of one network and data set.
+    """Refuse a curve between runs that are not of one network and data set, or are one training.
 
     Raises:
         ValueError: a run that does not exist, or ends that do not fit each other or the curve's training.
     """
     for end in ("start", "end"):
         known(f"curves.{name}.{end}", getattr(curve, end), runs)
-    _check_alike(f"curves.{name}", [curve.start, curve.end], runs)
+    check_alike(f"curves.{name}", [curve.start, curve.end], runs)
+    check_independent(f"curves.{name}", [curve.start, curve.end], runs)
     wanted = runs[curve.start].train.normalization
     if curve.train is not None and curve.train.normalization != wanted:
         found = curve.train.normalization
         raise ValueError(f"curves.{name}.train.normalization = {found!r}; its ends have {wanted!r}: take that")
-
-
-def _traits(run: RunSettings) -> dict[str, Any]:
-    """Return what runs must share to be points of one landscape; options complete, however they were written."""
-    from lossatlas.models import check_model
-
-    return {
-        "data": run.data,
-        "family": run.model.family,
-        "options": check_model(run.model.family, run.model.options),
-        "normalization": run.train.normalization,
-    }
-
-
-def _check_alike(key: str, names: Sequence[str], runs: Runs) -> None:
-    first = _traits(runs[names[0]])
-    for name in names[1:]:
-        for what, value in _traits(runs[name]).items():
-            if value != first[what]:
-                raise ValueError(
-                    f"{key}: {names[0]} and {name} differ in {what} ({first[what]!r}, {value!r}); "
-                    "take runs of one network, data set and normalization"
-                )
 
 
 def _check_point(key: str, point: PointSettings, curves: Mapping[str, CurveSettings], runs: Runs) -> None:
@@ -199,10 +161,11 @@ def _check_point(key: str, point: PointSettings, curves: Mapping[str, CurveSetti
 
 
 def check_plane3(name: str, plane: Plane3Settings, curves: Mapping[str, CurveSettings], runs: Runs) -> None:
-    """Refuse a plane through points that do not exist.
+    """Refuse a plane through points that do not exist, or are one.
 
     Raises:
-        ValueError: a run, epoch, curve or bend that does not exist, or points of different networks or data.
+        ValueError: a run, epoch, curve or bend that does not exist, points of different networks or data, or two that
+            are one training at one epoch.
     """
     for i, point in enumerate(plane.through):
         _check_point(f"planes3.{name}.through[{i}]", point, curves, runs)
@@ -215,7 +178,25 @@ def check_plane3(name: str, plane: Plane3Settings, curves: Mapping[str, CurveSet
         _check_point(f"planes3.{name}.path", plane.path, curves, runs)
     shown = [*plane.through, *([plane.path] if plane.path else [])]
     owners = [point.run or curves[str(point.curve)].start for point in shown]
-    _check_alike(f"planes3.{name}", owners, runs)
+    check_alike(f"planes3.{name}", owners, runs)
+    _check_apart(name, plane, runs)
+
+
+def _check_apart(name: str, plane: Plane3Settings, runs: Runs) -> None:
+    """Refuse two points that have the weights of one training at one epoch."""
+    places: dict[int, list[str]] = {}
+    for i, point in enumerate(plane.through):
+        if point.run is None:
+            continue
+        epoch = runs[point.run].train.epochs if point.epoch is None else point.epoch
+        if point.run in places.setdefault(epoch, []):
+            raise ValueError(
+                f"planes3.{name}.through[{i}] is {point.run} at epoch {epoch} once more; "
+                "a plane needs three different points: name another epoch or run"
+            )
+        places[epoch].append(point.run)
+    for named in places.values():
+        check_independent(f"planes3.{name}.through", named, runs)
 
 
 def check_fge(name: str, fge: FgeSettings, runs: Runs) -> None:
@@ -225,63 +206,3 @@ def check_fge(name: str, fge: FgeSettings, runs: Runs) -> None:
         ValueError: no such run or weights.
     """
     check_kept(f"fges.{name}.run", fge.run, fge.start, runs)
-
-
-def check_ensemble(name: str, ensemble: EnsembleSettings, fges: Mapping[str, FgeSettings], runs: Runs) -> None:
-    """Refuse an ensemble whose members are not there, or do not add up to its budget.
-
-    Raises:
-        ValueError: members that do not exist, of other data, or of another schedule or length than the method's.
-    """
-    members = [member for budget in ensemble.budgets for member in budget]
-    if twice := [member for i, member in enumerate(members) if member in members[:i]]:
-        raise ValueError(f"ensembles.{name}.budgets has {twice[0]!r} twice; budgets are independent: name another run")
-    behind = []
-    for i, budget in enumerate(ensemble.budgets):
-        key, spent = f"ensembles.{name}.budgets[{i}]", 0
-        for member in budget:
-            if ensemble.method == "fge":
-                known(key, member, fges)
-                spent += fges[member].start + fges[member].epochs
-                behind.append(fges[member].run)
-            else:
-                known(key, member, runs)
-                spent += runs[member].train.epochs
-                behind.append(member)
-            run = runs[behind[-1]]
-            if run.data != ensemble.data:
-                raise ValueError(
-                    f"{key}: {member} is of {run.data}, the ensemble of {ensemble.data}; name a run of {ensemble.data}"
-                )
-            _check_method(key, member, ensemble, runs)
-        if spent != ensemble.budget_epochs:
-            raise ValueError(
-                f"{key} trains {spent} epochs; a budget has {ensemble.budget_epochs}: change one of the two"
-            )
-    _check_alike(f"ensembles.{name}", behind, runs)
-
-
-def _check_method(key: str, member: str, ensemble: EnsembleSettings, runs: Runs) -> None:
-    """Refuse a run without the snapshots or the schedule of the ensemble's method."""
-    if ensemble.method in ("sse", "nocycle"):
-        _check_snapshots(key, member, ensemble, runs)
-    cycles = {"sse": ensemble.snapshots, "single_cycle": 1}.get(ensemble.method)
-    if cycles is None:
-        return
-    train = runs[member].train
-    if (train.schedule, train.schedule_options.cycles) != ("cosine_cycles", cycles):
-        raise ValueError(
-            f"{key}: {member} has schedule = {train.schedule!r} with cycles = {train.schedule_options.cycles}; "
-            f"{ensemble.method} needs 'cosine_cycles' with cycles = {cycles}"
-        )
-
-
-def _check_snapshots(key: str, member: str, ensemble: EnsembleSettings, runs: Runs) -> None:
-    train, count = runs[member].train, ensemble.snapshots
-    if train.epochs % count:
-        raise ValueError(
-            f"{key}: {member} has {train.epochs} epochs, which {count} snapshots do not divide evenly; "
-            f"take a multiple of {count}"
-        )
-    for i in range(1, count + 1):
-        check_kept(key, member, i * train.epochs // count, runs)

@@ -12,12 +12,12 @@ from lossatlas.settings.ensembles import (
     FgeSettings,
     Plane3Settings,
     check_curve,
-    check_ensemble,
     check_fge,
     check_plane3,
 )
+from lossatlas.settings.members import check_ensemble
 from lossatlas.settings.runs import AugmentSettings, DataSettings, RunSettings
-from lossatlas.settings.sections import Count, Name, Natural, Positive, Section, known
+from lossatlas.settings.sections import Count, Name, Natural, Positive, PresetName, Section, known
 from lossatlas.settings.studies import (
     AxisSettings,
     HessianSettings,
@@ -29,6 +29,13 @@ from lossatlas.settings.studies import (
     SlicesSettings,
     TrajectorySettings,
 )
+
+# what a preset's results lie in: a preset below another must not have one of these names
+FOLDERS = {
+    *("data", "train", "line", "plane", "profile", "hessian", "trajectory", "probe", "invariance", "slices"),
+    *("curve", "plane3", "fge", "ensemble", "sharpness", "figures", "check", "report"),
+    *("metrics", "curves", "tables"),
+}
 
 
 class ExecutorSettings(Section):
@@ -60,6 +67,7 @@ class Budget(Section):
     epochs: Count
     snapshot_epochs: Count
     snapshot_middle: Count
+    path_epochs: Count
     fge_start: Count
     fge_epochs: Count
     fge_cycle: Annotated[int, Field(ge=2, multiple_of=2)]
@@ -67,6 +75,7 @@ class Budget(Section):
     fge_high: Positive
     fge_low: Positive
     curve_lr: Positive
+    curve_epochs: Count
 
 
 class Budgets(Section):
@@ -110,7 +119,6 @@ class Sizes(Section):
     eval_batch_size: Count
     gradient_batch_size: Count
     budgets: Budgets
-    curve_epochs: Count
     curve_points: Annotated[int, Field(ge=2)]
     plane3_points: Annotated[int, Field(ge=2)]
     refresh_examples: Annotated[int, Field(ge=2)] | None
@@ -120,7 +128,7 @@ class Sizes(Section):
 class Params(Section):
     """Everything in `params.yaml`."""
 
-    preset: Name
+    preset: PresetName
     title: str
     regime: Literal["embedded", "shortened", "full"]
     seed: Natural
@@ -142,6 +150,16 @@ class Params(Section):
     planes3: dict[Name, Plane3Settings] = {}
     fges: dict[Name, FgeSettings] = {}
     ensembles: dict[Name, EnsembleSettings] = {}
+
+    @field_validator("preset")
+    @classmethod
+    def _beside(cls, value: str) -> str:
+        first, _, second = value.partition("/")
+        if second in FOLDERS:
+            raise ValueError(
+                f"{second} is a folder of what preset {first} publishes; take another name after the slash"
+            )
+        return value
 
     @field_validator("datasets", "runs")
     @classmethod

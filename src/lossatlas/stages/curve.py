@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from lossatlas.data import NORMALIZATIONS, DataSet, normalize
+from lossatlas.engine.statistics import Statistics
 from lossatlas.files import read_json, write_json
-from lossatlas.landscape.curve_learner import CurveLearner
+from lossatlas.landscape.curve_learner import CurveLearner, training_problem
 from lossatlas.landscape.curve_losses import curve_losses
-from lossatlas.landscape.curves import Curve, parameters_of, whole_state
-from lossatlas.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from lossatlas.landscape.curves import Curve
+from lossatlas.models.checkpoint import Checkpoint, load_checkpoint
 from lossatlas.randomness import derived_seed
 from lossatlas.results import VALUES, CurveLosses, Floats, History
+from lossatlas.stages.curve_nodes import Ends
 from lossatlas.stages.data import load_checked
 from lossatlas.stages.job import Job
 from lossatlas.stages.landscape import Subject, engine_settings, load_subject
@@ -27,25 +26,6 @@ from lossatlas.stages.train import recipe_of
 from lossatlas.training.loop import train
 
 _LENGTHS = ("from_start", "from_end", "arc")
-
-
-@dataclass(frozen=True)
-class _Ends:
-    """The two runs that a curve joins: networks with the weights that they ended with."""
-
-    run: Mapping[str, Any]
-    start: nn.Module
-    end: nn.Module
-
-    def straight(self, settings: Mapping[str, Any]) -> Curve:
-        """Return the curve that a training begins at."""
-        shape = {key: settings[key] for key in ("kind", "bends", "free_ends")}
-        return Curve.straight(parameters_of(self.start), parameters_of(self.end), **shape)
-
-    def save(self, path: Path, node: Mapping[str, Tensor], *, epoch: int) -> None:
-        """Write a node with the buffers of the start, as a checkpoint of the runs' network."""
-        network = {key: self.run[key] for key in ("family", "options", "num_classes", "input_size")}
-        save_checkpoint(path, whole_state(self.start, node), epoch=epoch, **network)
 
 
 def _clean(job: Job, data: DataSet, run: Mapping[str, Any]) -> Tensor:
@@ -56,7 +36,7 @@ def _clean(job: Job, data: DataSet, run: Mapping[str, Any]) -> Tensor:
     return normalize(data.train_images[:n], NORMALIZATIONS[run["train"]["normalization"]])
 
 
-def _trained(job: Job, ends: _Ends, data: DataSet) -> tuple[Curve, History]:
+def _trained(job: Job, ends: Ends, data: DataSet) -> tuple[Curve, History]:
     """Train the curve of the settings; weights that are kept on the way lie in `job.work` until it is finished."""
     settings, recipe = job.settings, recipe_of(job.settings["train"])
     learner = CurveLearner(
@@ -72,7 +52,7 @@ def _trained(job: Job, ends: _Ends, data: DataSet) -> tuple[Curve, History]:
         curve = learner.curve
         for i in curve.free if 0 < epoch < recipe.epochs else ():
             name = f"epoch_{epoch:04d}_node_{i}.safetensors"
-            ends.save(job.work / "kept" / name, curve.nodes[i], epoch=epoch)
+            ends.keep(job.work / "kept" / name, curve.nodes[i], epoch=epoch)
 
     history, job.facts["epoch_seconds"] = train(
         learner,
@@ -92,22 +72,13 @@ def _trained(job: Job, ends: _Ends, data: DataSet) -> tuple[Curve, History]:
     return replace(learner.curve, nodes=tuple(nodes)), history
 
 
-def _problem(curve: Curve, history: History | None) -> str:
-    """Return why a training gave no curve, "" if it did."""
-    if history and history.status != "finished":
-        return f"the curve's training diverged ({history.note})"
-    # the training is followed at t = 1/2, where some nodes have no weight
-    bad = [i for i in curve.free if not all(bool(t.isfinite().all()) for t in curve.nodes[i].values())]
-    return f"the curve's training diverged (the weights of node {bad[0]} are not finite)" if bad else ""
-
-
 def _joined(job: Job, subject: Subject, end: Checkpoint) -> tuple[CurveLosses | None, str]:
     """Train the curve and map the loss along it: the result, or why there is none."""
-    settings, ends = job.settings, _Ends(subject.run, subject.model, end.build())
+    settings, ends, engine = job.settings, Ends.of(subject, end), engine_settings(job)
     data = load_checked(job)
     clean = _clean(job, data, subject.run)
     curve, history = (ends.straight(settings), None) if settings["train"] is None else _trained(job, ends, data)
-    if reason := _problem(curve, history):
+    if reason := training_problem(curve, history):
         return None, reason
     losses = curve_losses(
         subject.model,
@@ -121,13 +92,12 @@ def _joined(job: Job, subject: Subject, end: Checkpoint) -> tuple[CurveLosses | 
         refresh=clean,
         refresh_batch_size=settings["refresh_batch_size"],
         journal=job.work / "points.jsonl",
-        **engine_settings(job),
+        **engine,
     )
-    behind = [subject.run["train"]["epochs"], *[_epochs(settings)] * curve.bends, end.epoch or 0]
-    for i, (node, epoch) in enumerate(zip(curve.nodes, behind, strict=True)):
-        ends.save(job.out / f"node_{i}.safetensors", node, epoch=epoch)
-    for path in sorted((job.work / "kept").glob("*.safetensors")):
-        shutil.copyfile(path, job.out / path.name)
+    size = settings["refresh_batch_size"]
+    refreshed = Statistics(subject.model, clean, batch_size=size, device=engine["device"])
+    ends.save_nodes(job.out, curve, refreshed, epochs=_epochs(settings))
+    ends.save_kept(job.out, job.work / "kept", refreshed)
     return losses, ""
 
 
@@ -146,19 +116,24 @@ def _empty(settings: Mapping[str, Any], reason: str) -> CurveLosses:
 
 
 def _row(losses: CurveLosses, row: int) -> dict[str, Any]:
-    """Return what a row says of the way between its ends."""
-    train_loss, test_loss = losses.train_loss[row], losses.test_loss[row]
-    test_error = 1 - losses.test_accuracy[row]
-    highest, ends = float(train_loss.max()), _outer(train_loss)
+    """Return what a row says of the way between its ends: extremes of the finite values, and how many are not."""
+    train_loss, test_error = losses.train_loss[row], 1 - losses.test_accuracy[row]
+    highest, ends = _largest(train_loss), _outer(train_loss)
     return {
-        "barrier_train_loss": highest - max(ends) if math.isfinite(highest) else None,
+        "barrier_train_loss": highest - float(np.max(ends)),
         "train_loss_ends": ends,
         "train_loss_max": highest,
-        "test_loss_max": float(test_loss.max()),
+        "not_finite": int((losses.computed[row] & ~np.isfinite(train_loss)).sum()),
+        "test_loss_max": _largest(losses.test_loss[row]),
         "test_error_ends": _outer(test_error),
-        "test_error_min": float(test_error.min()),
-        "test_error_max": float(test_error.max()),
+        "test_error_min": -_largest(-test_error),
+        "test_error_max": _largest(test_error),
     }
+
+
+def _largest(values: Floats) -> float:
+    """Return the largest finite value, NaN if there is none."""
+    return max(values[np.isfinite(values)].tolist(), default=float("nan"))
 
 
 def _outer(values: Floats) -> list[float]:
@@ -168,9 +143,9 @@ def _outer(values: Floats) -> list[float]:
 def compute(job: Job) -> None:
     """Write `curve.json`, `curve.h5`, the nodes as checkpoints and, of a curve that is trained, `history.h5`.
 
-    The order of the examples, augmentation, dropout and t are those of the settings' seed under the name `curve`. Nodes
-    have the buffers of the start: where statistics are refreshed, they are so at every point anew. Checkpoints that the
-    recipe asks for are `epoch_<epoch>_node_<node>.safetensors`. Of a curve that diverged only the history stays.
+    The order of the examples, augmentation, dropout and t are those of the settings' seed under the name `curve`. Fixed
+    ends are the runs' own weights; all other nodes have refreshed statistics. Checkpoints that the recipe asks for are
+    `epoch_<epoch>_node_<node>.safetensors`. Of a curve that diverged only the history stays.
     """
     settings, subject = job.settings, load_subject(job)
     runs = (subject.run, read_json(job.inputs["end"] / "run.json"))

@@ -14,7 +14,8 @@ from lossatlas.data import NORMALIZATIONS, NormalizationName, normalize
 from lossatlas.engine.evaluator import Examples
 from lossatlas.files import read_json, write_json
 from lossatlas.landscape.curves import coefficients
-from lossatlas.landscape.spanning import NoPlaneError, PlaneThrough, plane_through
+from lossatlas.landscape.plane_basis import NoPlaneError
+from lossatlas.landscape.spanning import PlaneThrough, plane_through
 from lossatlas.models.checkpoint import load_checkpoint
 from lossatlas.results import VALUES, Floats, Plane
 from lossatlas.stages.data import load_checked
@@ -77,27 +78,42 @@ def _number(file: Path) -> int:
     return int(file.stem.rpartition("_")[2])
 
 
-def _path(job: Job) -> _Path | None:
+def _path(job: Job) -> tuple[_Path | None, str]:
+    """Return the path of the settings, or why there is none; both are empty where none is wanted."""
     point = job.settings["path"]
     if point is None:
-        return None
+        return None, ""
     folder = job.inputs["path"]
-    if point["curve"] is None:
-        files = [*sorted(folder.glob("epoch_*.safetensors"), key=_number), folder / "final.safetensors"]
-        epochs = [*map(_number, files[:-1]), load_checkpoint(files[-1]).epoch or 0]
-        return _Path(point["run"], "run", tuple(files), epochs)
+    if reason := _unusable(folder, point):
+        return None, f"no path: {reason}"
+    return (_run_path if point["curve"] is None else _curve_path)(folder, point, job.settings["through"])
+
+
+def _run_path(folder: Path, point: Mapping[str, Any], through: Sequence[Mapping[str, Any]]) -> tuple[_Path, str]:
+    """Return what a run kept, from the first of the three points on where all of them are of this run."""
+    files = [*sorted(folder.glob("epoch_*.safetensors"), key=_number), folder / "final.safetensors"]
+    epochs = [*map(_number, files[:-1]), load_checkpoint(files[-1]).epoch or 0]
+    first = 0
+    if all(each["run"] == point["run"] for each in through):
+        first = min(epochs[-1] if each["epoch"] is None else each["epoch"] for each in through)
+    shown = [(file, epoch) for file, epoch in zip(files, epochs, strict=True) if epoch >= first]
+    return _Path(point["run"], "run", tuple(file for file, _ in shown), [epoch for _, epoch in shown]), ""
+
+
+def _curve_path(folder: Path, point: Mapping[str, Any], _: object) -> tuple[_Path | None, str]:
     curve = read_json(folder / "curve.json")
     files = sorted(folder.glob("node_*.safetensors"), key=_number)
+    if len(files) != curve["bends"] + 2:
+        return None, f"no path: the curve {point['curve']} has {len(files)} of {curve['bends'] + 2} nodes"
     t = np.linspace(0, 1, _DRAWN).tolist()
     blend = np.stack([np.asarray(coefficients(curve["kind"], at, curve["bends"]), dtype=np.float64) for at in t])
-    return _Path(point["curve"], "curve", tuple(files), t, blend)
+    return _Path(point["curve"], "curve", tuple(files), t, blend), ""
 
 
 def _reason(job: Job) -> str:
-    """Return why there is no plane, as far as the inputs tell."""
-    wanted = {f"point{i}": point for i, point in enumerate(job.settings["through"])}
-    wanted |= {"path": job.settings["path"]} if job.settings["path"] else {}
-    reasons = (_unusable(job.inputs[role], point) for role, point in wanted.items())
+    """Return why there is no plane, as far as the points tell."""
+    points = enumerate(job.settings["through"])
+    reasons = (_unusable(job.inputs[f"point{i}"], point) for i, point in points)
     return next((reason for reason in reasons if reason), "")
 
 
@@ -165,14 +181,18 @@ def _placed(found: PlaneThrough, path: _Path | None) -> dict[str, Any]:
 
 
 def compute(job: Job) -> None:
-    """Write `plane3.h5`, `plane3.json` and the two directions; coordinates are L2 distances."""
+    """Write `plane3.h5`, `plane3.json` and the two directions; coordinates are L2 distances.
+
+    A plane whose path is not there is drawn without it, and says why; one without all of its points is skipped.
+    """
     run = read_json(job.inputs["run"] / "run.json")
     train, test, clean = _examples(job, run["train"]["normalization"])
     nowhere = dict.fromkeys(("x", "y", *VALUES))
     nothing = {"examples": 0, "batch_size": None, "layers": 0}
     placed: dict[str, Any] = {"points": [nowhere] * 3, "refresh": nothing, "path": None}
+    pathless = ""
     if not (reason := _reason(job)):
-        path = _path(job)
+        path, pathless = _path(job)
         try:
             found = _mapped(job, train, test, clean, path)
             placed = _placed(found, path)
@@ -185,7 +205,7 @@ def compute(job: Job) -> None:
         "run_title": run["title"],
         **{key: run[key] for key in ("family", "options", "data", "num_classes")},
         "status": "skipped" if reason else "finished",
-        "reason": surface.note,
+        "reason": "; ".join(filter(None, [surface.note, "" if reason else pathless])),
         "statistics": job.settings["statistics"],
         "names": [_called(point) for point in job.settings["through"]],
         **placed,

@@ -31,9 +31,11 @@ def _place(workspace: Workspace, params: Params) -> dict[str, Any]:
 
 
 def live_curves(workspace: Workspace, params: Params, key: Key, described: Mapping[str, Any]) -> LiveCurves | None:
-    """Return the channel for the live curves of something that trains; None where the settings want none."""
+    """Return the channel for the live curves of something that trains; None where nothing does, or none is wanted."""
     kind, name = key
     if kind not in ("train", "curve", "fge") or not params.tracking.live:
+        return None
+    if kind == "curve" and params.curves[name].train is None:
         return None
     run = params.runs[name if kind == "train" else owner(params, kind, getattr(params, STUDIES[kind])[name])]
     return LiveCurves(

@@ -101,6 +101,47 @@ def test_one_of_the_two_curves_is_enough_and_the_other_is_named(all_hold: Result
     assert numbers["vgg16: rise along vgg16_chain"] == 1.0
 
 
+def overflowing(kind: str, points: int | None, barrier: float | None = 0.0) -> Change:
+    """Some points of a curve without a finite loss, in the row that decides; in older files without their number."""
+
+    def change(results: Results) -> Results:
+        made = make_curve("vgg16", kind, barrier=barrier)
+        rows = {name: dict(row) for name, row in made.info["rows"].items()}
+        if points is not None:
+            rows["refreshed"]["not_finite"] = points
+        changed = replace(made, info={**made.info, "rows": rows})
+        return replace(results, curves={**results.curves, made.name: changed})
+
+    return change
+
+
+@pytest.mark.parametrize("barrier", [0.0, None])
+def test_a_segment_that_overflows_has_a_barrier(all_hold: Results, targets: Targets, barrier: float | None) -> None:
+    found = decided("curves_connect", all_hold, targets, overflowing("segment", 3, barrier))
+    assert (found.verdict, found.detail) == ("holds", "one seed")
+    number = next(number for number in found.numbers if "straight segment" in number.label)
+    assert (number.value, number.text) == (None, "beyond the range: the loss overflows")
+    # and does not excuse whatever the curves do
+    bent = [curve("chain", 1.01 * NEAR * GUESSING), curve("bezier", 1.01 * NEAR * GUESSING)]
+    found = decided("curves_connect", all_hold, targets, overflowing("segment", 3, barrier), *bent)
+    assert (found.verdict, "along vgg16_chain or vgg16_bezier" in found.detail) == ("does not hold", True)
+    bent[0] = curve("chain", 0.99 * NEAR * GUESSING)
+    assert decided("curves_connect", all_hold, targets, overflowing("segment", 3), *bent).verdict == "holds"
+
+
+def test_a_curve_that_overflows_does_not_stay_near_its_ends(all_hold: Results, targets: Targets) -> None:
+    one = decided("curves_connect", all_hold, targets, overflowing("chain", 1))
+    assert (one.verdict, one.detail) == ("holds", "vgg16: not along vgg16_chain; one seed")
+    for segment in (curve("segment", 2.0), overflowing("segment", 5)):
+        both = decided("curves_connect", all_hold, targets, segment, overflowing("chain", 1), overflowing("bezier", 61))
+        assert both.verdict == "does not hold"
+        assert "the loss does not stay near the ends' along vgg16_chain or vgg16_bezier" in both.detail
+    none = decided("curves_connect", all_hold, targets, overflowing("chain", 0), overflowing("bezier", None))
+    assert none.verdict == "holds" and all(number.value is not None for number in none.numbers)
+    lost = decided("curves_connect", all_hold, targets, overflowing("segment", None, None))
+    assert lost.detail == "no barrier of the curve vgg16_segment with refreshed statistics"
+
+
 def test_only_curves_with_one_bend_decide(all_hold: Results, targets: Targets) -> None:
     found = decided("curves_connect", all_hold, targets, curve("chain", 9.0, bends=3))
     assert (found.verdict, found.detail) == ("holds", "one seed")

@@ -16,6 +16,7 @@ T = TypeVar("T")
 STATISTICS = "refreshed"  # of both, the segment and the curves
 CLEAR = 0.1  # of the loss of guessing: the least height of what counts as a barrier
 NEAR = 0.1  # of the segment's barrier: what the loss along a curve may rise above the worse end
+OVERFLOW = "beyond the range: the loss overflows"
 TRAINED = ("chain", "bezier")
 
 
@@ -26,8 +27,11 @@ def _pairs(results: Results) -> list[str]:
 
 
 def _rise(found: Connection) -> float:
-    """Return how far the training loss along a curve rises above the worse of its ends, nats."""
-    value = (found.info["rows"].get(STATISTICS) or {}).get("barrier_train_loss")
+    """Return how far the training loss along a curve rises above the worse of its ends, nats; infinity at overflow."""
+    row = found.info["rows"].get(STATISTICS) or {}
+    if row.get("not_finite"):
+        return math.inf
+    value = row.get("barrier_train_loss")
     if value is None:
         raise MissingError(f"no barrier of the curve {found.name} with {STATISTICS} statistics")
     return float(value)
@@ -49,10 +53,15 @@ def curves_connect(results: Results) -> Evidence:
     """Compare the rise of the training loss along trained curves with the barrier on the segment."""
     pairs, found = _judged(partial(_joined, results), _pairs(results), "a segment between two minimizers")
     for pair, (guessing, barrier, curves) in pairs.items():
-        found.add(f"{pair}: barrier on the straight segment", [barrier], "nats")
-        rises = {name: found.add(f"{pair}: rise along {name}", [rise], "nats") for name, rise in curves.items()}
+        found.add(f"{pair}: barrier on the straight segment", [barrier], "nats", none=OVERFLOW)
+        rises = {
+            name: found.add(f"{pair}: rise along {name}", [rise], "nats", none=OVERFLOW)
+            for name, rise in curves.items()
+        }
         found.require(barrier >= CLEAR * guessing, f"{pair}: the straight segment has no clear barrier")
-        far = [name for name, rise in rises.items() if rise.size > NEAR * barrier]
+        # a share of an infinite barrier would bound nothing
+        bound = NEAR * (barrier if math.isfinite(barrier) else guessing)
+        far = [name for name, rise in rises.items() if rise.size > bound]
         found.require(len(far) < len(rises), f"{pair}: the loss does not stay near the ends' along {' or '.join(far)}")
         if 0 < len(far) < len(rises):
             found.notes.append(f"{pair}: not along {far[0]}")
@@ -128,8 +137,9 @@ RULES = (
         "Per network and data set with a straight segment and a trained curve with one bend, training loss on clean "
         "images, statistics refreshed at each point. The segment must rise above the worse of its ends by at least "
         f"{CLEAR:g} of the loss of guessing (the logarithm of the number of classes); along the polygonal chain or "
-        f"the Bezier curve the loss must rise above the worse end by at most {NEAR:g} of the segment's barrier. "
-        "Networks that have not learnt are left out.",
+        f"the Bezier curve the loss must rise above the worse end by at most {NEAR:g} of the segment's barrier. A loss "
+        "that is not finite at a point counts as infinite: on the segment as a barrier, and the curves' share is then "
+        "of the loss of guessing; on a curve as not near its ends. Networks that have not learnt are left out.",
         curves_connect,
         ("garipov-figure-1", "garipov-figure-2", "curves"),
     ),

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lossatlas.report.figures.axes import open_frame, percent_axis, plain_number
 from lossatlas.report.figures.methods import COLOURS, mark_members, member_handle
-from lossatlas.report.figures.style import empty_cell, headline, level, network_lines, panels_width, styled
+from lossatlas.report.figures.style import empty_cell, headline, headlines, panels_width, styled
 from lossatlas.results import Floats, History
 
 LABELS = ("learning rate", "test error", "distance from the start")
@@ -57,11 +57,11 @@ def cycle_figure(blocks: Sequence[Sequence[CyclePanel]]) -> Figure:
     figure = Figure(figsize=(panels_width(columns), 2.1 * sum(rows) + 0.5 * len(rows) + 0.5), layout=layout)
     grid = figure.subplots(sum(rows), columns, squeeze=False)
     for block, count, first in zip(blocks, rows, np.cumsum([0, *rows]), strict=False):
-        subtitles = level([panel.subtitle for panel in block])
+        heads = headlines([panel.title for panel in block], [panel.subtitle for panel in block])
         for j in range(columns):
             cells = list(grid[first : first + count, j])
             if j < len(block):
-                headline(cells[0], network_lines(block[j].title), subtitles[j])
+                headline(cells[0], *heads[j])
                 _draw_column(cells, block[j], first=j == 0)
             else:
                 for axes in cells:

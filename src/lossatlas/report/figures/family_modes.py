@@ -79,7 +79,7 @@ def _row(atlas: Atlas, stem: str, stems: Sequence[str]) -> ConnectionRow:
     ]
     gone = {name: item for name, item in found.items() if item is None or item.losses is None}
     missing = {name: atlas.absent(named[name], item.info if item else None) for name, item in gone.items()}
-    lines = [_distances(found.values())]
+    lines = [_distances(found.values()), _overflows(found.values())]
     lines.append("; ".join(f"{_kind(name)}: {words}".replace("\n", " ") for name, words in missing.items()))
     subtitles = "\n".join(line for line in lines if line), _highest(found.values())
     label = modes.stem_title(stem, atlas.results, among=stems)
@@ -112,6 +112,14 @@ def _highest(found: Iterable[Connection | None]) -> str:
         error = (rows.get("refreshed") or {}).get("test_error_max")
         words += [f"{SHORT[info['kind']]} {percent(error)}"] * (error is not None)
     return f"highest, refreshed: {', '.join(words)}" if words else ""
+
+
+def _overflows(found: Iterable[Connection | None]) -> str:
+    """Return on which curves, with refreshed statistics, the training loss overflows, and at how many points."""
+    rows = {str(item.info["kind"]): item.info.get("rows") or {} for item in found if item and item.losses}
+    counts = {kind: (row.get("refreshed") or {}).get("not_finite") or 0 for kind, row in rows.items()}
+    words = [f"{SHORT[kind]} at {count} point{'s' * (count > 1)}" for kind, count in counts.items() if count]
+    return f"overflows, refreshed: {', '.join(words)}" if words else ""
 
 
 def _distance(value: Any) -> str:

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lossatlas.report.ensembles import METHODS
 from lossatlas.report.figures.axes import label_row, open_frame, plain_number
 from lossatlas.report.figures.methods import COLOURS, mark_members, member_handle
-from lossatlas.report.figures.style import INK, empty_cell, headline, level, network_lines, panels_width, styled
+from lossatlas.report.figures.style import INK, empty_cell, headline, headlines, level, panels_width, styled
 from lossatlas.results import Floats, Integers
 
 COSINE = (
@@ -65,11 +65,12 @@ def rate_figure(panels: Sequence[RatePanel]) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06)
     figure = Figure(figsize=(panels_width(len(panels)) + 0.4, sum(heights) + 1.2), layout=layout)
     grid = figure.add_gridspec(4, len(panels), height_ratios=heights)
-    numbers = level([panel.sse_numbers for panel in panels]), level([panel.fge_numbers for panel in panels])
+    heads = headlines([panel.title for panel in panels], [panel.sse_numbers for panel in panels])
+    numbers = level([panel.fge_numbers for panel in panels])
     for j, panel in enumerate(panels):
         cells = figure.add_subplot(grid[0, j]), figure.add_subplot(grid[2, j])
-        headline(cells[0], network_lines(panel.title), numbers[0][j])
-        headline(cells[1], "", numbers[1][j])
+        headline(cells[0], *heads[j])
+        headline(cells[1], "", numbers[j])
         _draw(cells[0], {"sse": panel.sse}, panel.absent[0])
         _draw(cells[1], {"ind": panel.ind, "fge": panel.fge}, panel.absent[1])
         _share([axes for axes in cells if axes.lines])
@@ -87,8 +88,9 @@ def rate_figure(panels: Sequence[RatePanel]) -> Figure:
 def _nothing(panels: Sequence[RatePanel]) -> Figure:
     """Return one row of empty cells."""
     figure = Figure(figsize=(panels_width(len(panels)), 2.6), layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        headline(axes, network_lines(panel.title), "")
+    heads = headlines([panel.title for panel in panels], [""] * len(panels))
+    for axes, panel, head in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, heads, strict=True):
+        headline(axes, *head)
         empty_cell(axes, "\n".join(dict.fromkeys(panel.absent)))
     return figure
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from lossatlas.report.ensembles import BUDGETS, METHODS
 from lossatlas.report.figures.axes import open_frame, percent_axis, plain_number
 from lossatlas.report.figures.methods import COLOURS
-from lossatlas.report.figures.style import INK, empty_cell, headline, level, network_lines, panels_width, styled
+from lossatlas.report.figures.style import INK, empty_cell, headline, headlines, panels_width, styled
 from lossatlas.results import Floats
 
 MARKERS = {budgets: marker for budgets, marker in zip(BUDGETS, ("o", "s", "D"), strict=True)}
@@ -62,11 +62,11 @@ def size_figure(blocks: Sequence[Sequence[SizePanel]]) -> Figure:
     figure = Figure(figsize=(panels_width(columns), 2.9 * sum(rows) + 0.5 * len(rows) + 0.6), layout=layout)
     grid = figure.subplots(sum(rows), columns, squeeze=False)
     for block, count, first in zip(blocks, rows, np.cumsum([0, *rows]), strict=False):
-        subtitles = level([panel.subtitle for panel in block])
+        heads = headlines([panel.title for panel in block], [panel.subtitle for panel in block])
         for j in range(columns):
             cells = list(grid[first : first + count, j])
             if j < len(block):
-                headline(cells[0], network_lines(block[j].title), subtitles[j])
+                headline(cells[0], *heads[j])
                 _draw_column(cells, block[j], first=j == 0)
             else:
                 for axes in cells:

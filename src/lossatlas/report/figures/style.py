@@ -108,6 +108,28 @@ def level(subtitles: Sequence[str]) -> list[str]:
     return ["\n".join([*[" "] * (lines - len(text.splitlines())), *text.splitlines()]) for text in subtitles]
 
 
+def headlines(titles: Sequence[str], subtitles: Sequence[str], width: int = 42) -> list[tuple[str, str]]:
+    """Return the name in bold and the lines below it of panels side by side, all names at one height.
+
+    Args:
+        titles: networks' names; what is said of one in parentheses stands below it, plain, which leaves it more room.
+        subtitles: lines of numbers, below that.
+        width: letters of a plain line.
+    """
+    parts = [title.partition(" (") for title in titles]
+    names = [folded(name, 34) for name, _, _ in parts]
+    said = [folded(bracket.lstrip() + rest, width) for _, bracket, rest in parts]
+    numbers = level(subtitles)
+    below = ["\n".join(lines) for lines in zip(_filled(said), numbers, strict=True)] if any(said) else numbers
+    return list(zip(_filled(names), [text.rstrip("\n") for text in below], strict=True))
+
+
+def _filled(texts: Sequence[str]) -> list[str]:
+    """Return texts with blank lines below, so that all have as many lines."""
+    most = max((len(text.splitlines()) for text in texts), default=0)
+    return ["\n".join([*text.splitlines(), *[" "] * (most - len(text.splitlines()))]) for text in texts]
+
+
 def network_lines(title: str, width: int = 34) -> str:
     """Break the name of a network before what is said of it in parentheses, and lines that are too long."""
     return folded(title.replace(" (", "\n("), width)

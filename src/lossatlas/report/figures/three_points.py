@@ -16,10 +16,11 @@ from lossatlas.report.figures.axes import label_row, plain_ticks
 from lossatlas.report.figures.contours import draw_contours, loss_bar
 from lossatlas.report.figures.marks import Mark, draw_mark, draw_start, mark_handles, start_handle
 from lossatlas.report.figures.scale import LossScale, error
-from lossatlas.report.figures.style import INK, MISSING, empty_cell, headline, level, network_lines, styled
+from lossatlas.report.figures.style import INK, MISSING, empty_cell, headline, headlines, network_lines, styled
 from lossatlas.results import Floats, Plane
 
 PATH = INK
+PANEL = 200.0  # points: the longer side of a panel, at least
 FLATTEST = 0.55  # height over width of a panel; a flatter plane is stretched upward, and says so
 QUANTITIES = {
     "train_loss": "training loss, nats per example",
@@ -71,14 +72,14 @@ def plane_figure(rows: Sequence[PlaneRow], *, path: str = "", titles_once: bool 
     figure = Figure(figsize=(3.7 * columns + 1.5, height), layout=layout)
     grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for i, row in enumerate(rows):
-        subtitles = level([panel.subtitle for panel in row.panels])
+        heads = _heads(row)
         for j, axes in enumerate(grid[i]):
             if j >= len(row.panels):
                 axes.set_axis_off()
                 continue
             panel = row.panels[j]
             if i == 0 or not titles_once:
-                headline(axes, network_lines(panel.title), subtitles[j])
+                headline(axes, *heads[j])
             if panel.plane is None:
                 empty_cell(axes, panel.absent)
                 axes.set_box_aspect(_aspect(row) if drawn else None)
@@ -100,9 +101,13 @@ def stretch(plane: Plane) -> float:
     return max(1.0, FLATTEST * float(np.ptp(plane.x) / np.ptp(plane.y)))
 
 
+def _heads(row: PlaneRow) -> list[tuple[str, str]]:
+    return headlines([panel.title for panel in row.panels], [panel.subtitle for panel in row.panels])
+
+
 def _row_height(row: PlaneRow, *, titled: bool) -> float:
     """Return the height in inches of a row of square panels with the lines above them."""
-    lines = max(len(network_lines(panel.title).splitlines() + panel.subtitle.splitlines()) for panel in row.panels)
+    lines = max(len(title.splitlines() + subtitle.splitlines()) for title, subtitle in _heads(row))
     return 3.5 + 0.27 * lines * titled
 
 
@@ -125,8 +130,10 @@ def _draw_cell(axes: Axes, panel: PointPanel, plane: Plane, row: PlaneRow) -> No
         axes.plot(*panel.path, color=PATH, linewidth=1.7, solid_joinstyle="round", label="path")
     if panel.start is not None:
         draw_start(axes, *panel.start)
+    ratio = stretch(plane) * float(np.ptp(plane.y) / np.ptp(plane.x))
+    size = (PANEL / max(ratio, 1.0), PANEL * min(ratio, 1.0))
     for mark in panel.marks:
-        draw_mark(axes, mark, middle=float(np.mean([other.y for other in panel.marks])))
+        draw_mark(axes, mark, middle=float(np.mean([other.y for other in panel.marks])), size=size)
     axes.set_aspect(stretch(plane))
     axes.locator_params(nbins=5)
     plain_ticks(axes)
