@@ -74,7 +74,7 @@ def test_paper_preset_has_the_papers_settings():
     deepest = [params.runs[name].train.lr for name in params.runs if name.startswith("resnet158_noshort")]
     assert deepest == pytest.approx([0.1, 0.01, 0.001, 0.0001])
     assert [(run.epochs, run.lr) for run in (params.curves[f"{n}_bezier"].train for n in ("vgg16", "wrn28_10"))] == [
-        (200, 0.015), (200, 0.03)
+        (600, 0.015), (200, 0.03)
     ]  # fmt: skip
     assert params.curves["vgg16_segment"].points == 61
     rates = {name: params.runs[name].train.lr for name in ("vgg16", "preresnet164", "wrn28_10")}
