@@ -120,7 +120,7 @@ def test_another_seed_is_another_training(place, tmp_path):
 
 
 def test_the_order_is_not_the_runs_own(place, tmp_path):
-    """A run without augmentation at a constant rate, and cycles at practically that rate that would repeat its next steps in the same order."""
+    """A run without augmentation at a constant rate, and cycles at that rate that would go on in its order."""
     digits = place[1]
     run = trained(tmp_path, digits, "flat", seed=5, momentum=0.0, epochs=1)
     first = cycled(tmp_path, "cycles", digits, run, start=1, epochs=1, high=0.05, low=0.05 * (1 - 1e-9), seed=5)
