@@ -135,7 +135,7 @@ def test_a_run_counts_once_in_an_ensemble():
 def test_a_budget_may_be_of_several_runs():
     values = changed(f"{IND}/budgets", [["vgg9", "vgg9_large"]])
     values["ensembles"]["vgg9-digits-ind"]["budget_epochs"] = 6
-    validate(values, source="here")
+    assert validate(values, source="here").ensembles["vgg9-digits-ind"].budgets == [["vgg9", "vgg9_large"]]
 
 
 def test_cycles_without_a_member_are_refused():
@@ -293,7 +293,8 @@ def test_an_ensemble_bears_the_name_that_tables_look_for(name):
 @pytest.mark.parametrize("name", ["single", "snapshot01", "snapshot02"])
 def test_an_ensemble_may_bear_the_names_of_the_other_table(name):
     old = "vgg9-digits-ind" if name == "single" else "vgg9-digits-sse"
-    validate(renamed(copy.deepcopy(smoke()), old, f"vgg9-digits-{name}"), source="here")
+    params = validate(renamed(copy.deepcopy(smoke()), old, f"vgg9-digits-{name}"), source="here")
+    assert f"vgg9-digits-{name}" in params.ensembles and old not in params.ensembles
 
 
 def test_members_are_of_the_network_by_their_names():

@@ -102,7 +102,7 @@ def test_every_number_is_arithmetic_on_the_saved_predictions(place, tmp_path):
 
 def test_predictions_are_those_of_the_final_weights(place, tmp_path):
     saved = Predictions.load(place.ensemble(tmp_path, "two", [["a"], ["b"]]) / "predictions.h5")
-    data, inputs = test_set(place)
+    data, inputs = clean_examples(place)
     assert saved.label.tolist() == data.test_labels.tolist()
     for row, name in zip(saved.probability, "ab", strict=True):
         model = load_checkpoint(place.runs[name] / "final.safetensors").build()
@@ -111,13 +111,10 @@ def test_predictions_are_those_of_the_final_weights(place, tmp_path):
         np.testing.assert_allclose(row, expected.numpy(), atol=1e-5)
 
 
-def test_set(place):
+def clean_examples(place):
     made = ensemble_job(place.root, "data", place.digits, place.runs["a"], [[("a", place.runs["a"])]])
     data = load(made.places["data"], made)
     return data, normalize(data.test_images, NORMALIZATIONS["li"])
-
-
-test_set.__test__ = False
 
 
 def test_snapshots_are_the_ends_of_the_cycles(place, tmp_path):
@@ -173,7 +170,7 @@ def test_the_average_of_the_weights_has_statistics_of_its_own(place, tmp_path):
     settings = {"method": "fge", "budget_epochs": 5, "average_weights": True}
     found = about(place.ensemble(tmp_path, "swa", [["a"], ["b"]], **settings))["averaged"]
     assert found["members"] == [2, 2]
-    data, inputs = test_set(place)
+    data, inputs = clean_examples(place)
     train = normalize(data.train_images, NORMALIZATIONS["li"])
     for i, name in enumerate("ab"):
         members = [load_checkpoint(place.cycles[name] / f"member_000{epoch}.safetensors") for epoch in (1, 3)]
