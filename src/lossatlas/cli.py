@@ -56,7 +56,7 @@ def compose(
 
 @app.command()
 def stage(
-    kind: Annotated[str, typer.Argument(help="data, train, plane, hessian, ... (see dvc.yaml)")],
+    kind: Annotated[str, typer.Argument(help="plan, data, train, plane, hessian, ... (see dvc.yaml)")],
     name: Annotated[
         str | None, typer.Argument(help="the stage's name in params.yaml; without one every study of the kind")
     ] = None,
@@ -66,11 +66,16 @@ def stage(
     os.environ["OMP_NUM_THREADS"] = "1"
     from lossatlas.config import load_params
     from lossatlas.stages.plan import SHOWN
+    from lossatlas.stages.planned import write_planned
     from lossatlas.stages.runner import Runner
 
     with _one_line_errors():
         workspace = _workspace()
-        runner = Runner(workspace, load_params(workspace))
+        params = load_params(workspace)
+        if kind == "plan":
+            print(f"plan: {write_planned(workspace, params).relative_to(workspace.root)} written")
+            return
+        runner = Runner(workspace, params)
         outcomes = [runner.publish((kind, name or "all"))] if name or kind in SHOWN else runner.publish_all(kind)
     for outcome in outcomes:
         what = f"computed in {outcome.seconds:.1f} s" if outcome.computed else "finished before"
@@ -83,6 +88,7 @@ def prefill() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     from lossatlas.config import load_params
     from lossatlas.engine.executors import make_executor
+    from lossatlas.stages.planned import write_planned
     from lossatlas.stages.prefill import prefill as complete
     from lossatlas.stages.prune import prune
     from lossatlas.stages.runner import Outcome
@@ -97,6 +103,7 @@ def prefill() -> None:
     with _one_line_errors():
         workspace = _workspace()
         params = load_params(workspace)
+        write_planned(workspace, params)  # library versions and images too, which DVC does not watch
         with make_executor(params.executor.kind, params.executor.workers) as executor:
             summary = complete(workspace, params, executor, tell=tell)
         for path in prune(workspace, params):

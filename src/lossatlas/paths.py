@@ -37,6 +37,10 @@ class Workspace:
         """The published output of a stage, cached by DVC: `artifacts/<preset>/<kind>/<name>`."""
         return self.root / "artifacts" / preset / kind / name
 
+    def plans(self, preset: str) -> Path:
+        """What DVC watches in the place of settings and sources: `artifacts/plans/<preset>`."""
+        return self.root / "artifacts" / "plans" / preset
+
     def side(self, preset: str, kind: str, name: str) -> Path:
         """Timings and host facts of a stage, which DVC does not hash."""
         return self.root / "artifacts" / "side" / preset / kind / f"{name}.json"

@@ -1,3 +1,4 @@
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -6,9 +7,10 @@ from PIL import Image
 
 from lossatlas.closure import PACKAGE
 from lossatlas.config import compose
-from lossatlas.models import FAMILIES
+from lossatlas.files import read_json, sha256_file
 from lossatlas.paths import Workspace
 from lossatlas.stages.plan import KINDS, SHOWN, STUDIES, UnknownStageError, make_task, published, stage_keys
+from lossatlas.stages.planned import planned, write_planned
 from lossatlas.stages.runner import Runner
 from lossatlas.stages.task import Task
 
@@ -18,40 +20,62 @@ WORKSPACE = Workspace(ROOT)
 PARAMS, _ = compose(ROOT / "conf", ["preset=default"])
 
 
-def listed_sources(kind: str, family: str) -> set[Path]:
-    """The package's files that the DVC stage of a kind depends on; folders stand for what they hold."""
-    stage = STAGES[kind]
-    deps = stage.get("do", stage)["deps"]
-    found = set()
-    for dep in deps:
-        path = ROOT / dep.replace("${item.model.family}", family)
-        if path.is_relative_to(PACKAGE) and path.is_dir():
-            found |= {file for file in path.rglob("*.py")}
-        elif path.is_relative_to(PACKAGE):
-            found.add(path)
-    return found
-
-
 def tasks(kind: str) -> list[Task]:
     return [make_task(WORKSPACE, PARAMS, key) for key in stage_keys(PARAMS) if key[0] == kind]
 
 
 def test_every_kind_is_a_stage():
-    assert set(STAGES) == set(KINDS)
+    assert set(STAGES) == {"plan", *KINDS}
 
 
-@pytest.mark.parametrize("kind", ["data", "train", "slices", *SHOWN])
-def test_dvc_deps_are_the_import_closure(kind):
-    for task in tasks(kind):
-        family = PARAMS.runs[task.key[1]].model.family if kind == "train" else ""
-        assert listed_sources(kind, family) == set(task.code), task.key
+@pytest.mark.parametrize("kind", STUDIES)
+def test_studies_depend_on_their_plan_and_on_the_kinds_that_they_read(kind):
+    read = {item.key[0] for task in tasks(kind) for item in task.inputs.values()}
+    expected = {f"artifacts/plans/${{preset}}/{kind}.json", *(f"artifacts/${{preset}}/{name}" for name in read)}
+    assert set(STAGES[kind]["deps"]) == expected
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STUDIES if kind != "slices"])
-def test_dvc_deps_of_landscapes_are_the_closure_and_all_families(kind):
-    families = {PACKAGE / "models" / f"{family.module}.py" for family in FAMILIES.values()}
-    for task in tasks(kind):
-        assert listed_sources(kind, "") == set(task.code) | families, task.key
+@pytest.mark.parametrize("kind", SHOWN)
+def test_what_is_shown_depends_on_its_plan_all_artifacts_and_what_it_shows(kind):
+    locate = published(WORKSPACE, "${preset}")
+    shown = {locate(item.key) for item in tasks(kind)[0].inputs.values() if item.key[0] in SHOWN}
+    expected = {f"artifacts/plans/${{preset}}/{kind}.json", "artifacts/${preset}"}
+    assert set(STAGES[kind]["deps"]) == expected | {path.relative_to(ROOT).as_posix() for path in shown}
+
+
+def test_the_plan_depends_on_all_that_it_is_made_of():
+    assert STAGES["plan"]["deps"] == ["params.yaml", "reports/expected", "src/lossatlas"]
+
+
+class TestPlanned:
+    def test_says_what_counts(self):
+        files = planned(WORKSPACE, PARAMS)
+        run = files["train/resnet20.json"]
+        assert run["settings"]["run"] == PARAMS.runs["resnet20"].model_dump()
+        assert run["versions"]["torch"] == version("torch")
+        assert run["code"]["models/resnet.py"] == sha256_file(PACKAGE / "models" / "resnet.py")
+        assert "models/vgg.py" not in run["code"] and "models/vgg.py" in files["plane.json"]["vgg9"]["code"]
+        assert set(files["plane.json"]) == set(PARAMS.planes)
+        assert set(files) == {
+            *(f"data/{name}.json" for name in PARAMS.datasets),
+            *(f"train/{name}.json" for name in PARAMS.runs),
+            *(f"{kind}.json" for kind in (*STUDIES, *SHOWN)),
+        }
+
+    def test_a_setting_changes_the_files_that_it_concerns(self):
+        changed = compose(ROOT / "conf", ["preset=default", "runs.resnet20.seed=7", "tracking.live=false"])[0]
+        before, after = planned(WORKSPACE, PARAMS), planned(WORKSPACE, changed)
+        assert {name for name in before if before[name] != after[name]} == {"train/resnet20.json"}
+
+    def test_what_is_no_longer_planned_goes(self, tmp_path):
+        workspace = Workspace(tmp_path)
+        for overrides in (["preset=smoke"], ["preset=smoke", "~fges.vgg9", "~ensembles.vgg9-digits-fge"]):
+            params, _ = compose(ROOT / "conf", overrides)
+            folder = write_planned(workspace, params)
+            assert read_json(folder / "fge.json").keys() == params.fges.keys()
+        (folder / "train" / "stale.json").write_text("{}")
+        write_planned(workspace, params)
+        assert {path.stem for path in (folder / "train").iterdir()} == set(params.runs)
 
 
 def test_dvc_outs_are_the_published_outputs():

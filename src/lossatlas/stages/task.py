@@ -55,20 +55,23 @@ class Task:
         """The source files that compute the stage, and the package's data files that it reads."""
         return import_closure(self.modules) + tuple(PACKAGE / name for name in self.resources)
 
-    def describe(self, locate: Locate) -> dict[str, Any]:
-        """Return everything the results depend on, with hashes for contents; `stage_hash` is the hash of it all."""
-        inputs = {}
-        for role, item in self.inputs.items():
-            inputs[role] = sha256_json(_content(locate(item.key), item.files))
-        described = {
+    def settled(self) -> dict[str, Any]:
+        """Return what the results depend on besides inputs: settings, library versions and the hash of each source."""
+        return {
             "kind": self.key[0],
             "name": self.key[1],
             "settings": dict(self.settings),
-            "inputs": inputs,
             "versions": {name: version(name) for name in self.libraries},
+            "code": {path.relative_to(PACKAGE).as_posix(): source_hash(path) for path in self.code},
         }
-        code = {path.relative_to(PACKAGE).as_posix(): source_hash(path) for path in self.code}
-        return {**described, "code": sha256_json(code), "stage_hash": sha256_json([described, code])}
+
+    def describe(self, locate: Locate) -> dict[str, Any]:
+        """Return everything the results depend on, with hashes for contents; `stage_hash` is the hash of it all."""
+        settled = self.settled()
+        contents = {role: _content(locate(item.key), item.files) for role, item in self.inputs.items()}
+        inputs = {role: sha256_json(content) for role, content in contents.items()}
+        described = {**settled, "inputs": inputs, "code": sha256_json(settled["code"])}
+        return {**described, "stage_hash": sha256_json(described)}
 
 
 def _content(folder: Path, patterns: Sequence[str]) -> dict[str, str] | str:

@@ -17,6 +17,7 @@ from lossatlas.report.figures.plane_marks import plane_panel
 from lossatlas.report.figures.scale import error_scale, losses_scale
 from lossatlas.report.figures.three_points import PlaneRow, plane_figure
 from lossatlas.report.wording import NOT_RUN, percent
+from lossatlas.results import Plane
 
 SETS = {"train": "training", "test": "test"}
 TITLES = {"optima": "three minimizers", "chain": "polygonal chain", "bezier": "Bezier curve"}
@@ -39,7 +40,7 @@ def _pictured(atlas: Atlas, identifier: str, source: str) -> Drawing:
     names = [f"{stem}_{what}" for what in modes.PLANES]
     titles = TITLES.values()
     panels = [plane_panel(atlas, name, stem, title) for name, title in zip(names, titles, strict=True)]
-    drawn = [item.plane for item in atlas.results.planes3.values() if item.plane]
+    drawn = _planes(atlas, names)
     rows = [
         PlaneRow(f"{SETS[source]} loss", f"{source}_loss", losses_scale(drawn), panels),
         PlaneRow(f"{SETS[source]} error", f"{source}_error", error_scale(drawn), panels),
@@ -133,15 +134,11 @@ def snapshots(atlas: Atlas) -> Drawing:
     titles = {stem: modes.stem_title(stem, atlas.results, among=stems) for stem in chain(*blocks)}
     # a snapshot's plane has the name of its run
     rows = [[plane_panel(atlas, f"{stem}_sse", f"{stem}_sse", titles[stem]) for stem in block] for block in blocks]
-    drawn = [item.plane for item in atlas.results.planes3.values() if item.plane]
-    scale = losses_scale(drawn)
+    names = [f"{stem}_sse" for stem in chain(*blocks)]
+    scale = losses_scale(_planes(atlas, names))
     figure = plane_figure([PlaneRow("", "train_loss", scale, panels) for panels in rows], path="path of training")
-    shown = list(chain(*blocks))
-    words = [
-        *_about(atlas, [f"{stem}_sse" for stem in shown]),
-        *details_modes.budgets(stems, atlas.results, atlas.targets),
-    ]
-    return atlas.drawing("sse-trajectory", figure, runs=[f"{stem}_sse" for stem in shown], details=words)
+    words = [*_about(atlas, names), *details_modes.budgets(stems, atlas.results, atlas.targets)]
+    return atlas.drawing("sse-trajectory", figure, runs=names, details=words)
 
 
 def further(atlas: Atlas) -> Drawing | None:
@@ -149,7 +146,8 @@ def further(atlas: Atlas) -> Drawing | None:
     left, runs = modes.further_planes(atlas.results), modes.names(atlas.results, "plane3")
     if not left:
         return None
-    scale = losses_scale(item.plane for item in atlas.results.planes3.values() if item.plane)
+    names = list(chain(*left.values()))
+    scale = losses_scale(_planes(atlas, names))
     rows = []
     for stem, found in left.items():
         title = modes.stem_title(stem, atlas.results, among=left)
@@ -158,9 +156,14 @@ def further(atlas: Atlas) -> Drawing | None:
             PlaneRow(title if stem not in found else "", "train_loss", scale, panels[i : i + modes.WIDE])
             for i in range(0, len(panels), modes.WIDE)
         ]
-    names = list(chain(*left.values()))
     figure = plane_figure(rows, path="curve or path of training")
     return atlas.drawing("further-modes", figure, runs=[runs[name] for name in names], details=_about(atlas, names))
+
+
+def _planes(atlas: Atlas, names: Iterable[str]) -> list[Plane]:
+    """Return the planes of some names that are there: those of one figure share its colours."""
+    found = [atlas.results.planes3[name].plane for name in names if name in atlas.results.planes3]
+    return [plane for plane in found if plane]
 
 
 def _about(atlas: Atlas, names: Sequence[str]) -> list[str]:

@@ -68,8 +68,8 @@ MODES = {
     ),
     "further-modes": Words(
         "Further planes through three points",
-        "Training loss on planes through three points that the figures above do not show, in their colours. Axes are "
-        "L2 distances in weight space.",
+        "Training loss on planes through three points that the figures above do not show, in colours of their own. "
+        "Axes are L2 distances in weight space.",
         errors=False,
     ),
 }
