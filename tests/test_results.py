@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lossatlas.results import (
+    SAMPLED,
     UNITS,
     VALUES,
     HessianMap,
@@ -13,6 +14,7 @@ from lossatlas.results import (
     Line,
     Plane,
     Profile,
+    SampledPlane,
     SliceCurvatures,
     Trajectory,
     WeightHistogram,
@@ -90,8 +92,15 @@ def trajectory():
     return integers(made(Trajectory, axes={"epoch": 4}, drops=("8", "12"), kind="pca"), "epoch")
 
 
+def sampled():
+    draws = np.random.default_rng(1)
+    more = {name: draws.integers(64, 900, (3, 2)) if name.endswith("_n") else draws.random((3, 2)) for name in SAMPLED}
+    return SampledPlane(**{item.name: getattr(plane(), item.name) for item in fields(Plane)}, **more)
+
+
 RESULTS = {
     "plane": plane,
+    "sampled": sampled,
     "line": line,
     "history": history,
     "profile": profile,
@@ -102,6 +111,7 @@ RESULTS = {
 }
 AXES = {
     "plane": ("x", "y"),
+    "sampled": ("x", "y"),
     "line": ("alpha",),
     "history": ("epoch", "step"),
     "profile": ("alpha",),
@@ -202,6 +212,15 @@ def test_damaged_content_is_refused_by_name(tmp_path):
             assert "hole.h5" in str(error)
             refused += 1
     assert refused
+
+
+def test_whoever_reads_a_plane_gets_the_kind_that_was_stored(tmp_path):
+    sampled().save(tmp_path / "sampled.h5")
+    plane().save(tmp_path / "exact.h5")
+    assert type(Plane.load(tmp_path / "sampled.h5")) is SampledPlane
+    assert type(Plane.load(tmp_path / "exact.h5")) is Plane
+    with pytest.raises(ValueError, match="exact.h5 holds 'plane', expected 'sampled plane'"):
+        SampledPlane.load(tmp_path / "exact.h5")
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path):

@@ -228,6 +228,21 @@ def test_a_checkpoint_that_is_not_finite_can_be_evaluated():
     assert math.isnan(Evaluator(model, {"train": examples()})(model.state_dict())["train"].loss)
 
 
+@pytest.mark.parametrize(("start", "stop"), [(0, None), (0, 2), (1, 5), (3, 3 + 1), (6, 7), (2, None)])
+def test_values_of_examples_are_those_that_the_mean_is_of(start, stop):
+    model, data = made(Plain), examples(7)
+    evaluator = Evaluator(model, {"train": data}, batch_size=3)
+    losses, right = evaluator.example_values("train", start, stop)
+    logits = model.eval()(data[0]).detach()
+    assert losses.dtype == torch.float64
+    torch.testing.assert_close(losses, functional.cross_entropy(logits, data[1], reduction="none")[start:stop], **EXACT)
+    assert torch.equal(right, (logits.argmax(1) == data[1])[start:stop])
+    whole = evaluator.measure("train")
+    if (start, stop) == (0, None):
+        assert float(losses.mean()) == pytest.approx(whole.loss, rel=1e-14)
+        assert float(right.double().mean()) == whole.accuracy
+
+
 def test_a_missing_name_is_an_error():
     model = made(Plain)
     state = {name: t for name, t in model.state_dict().items() if name != "norm.bias"}

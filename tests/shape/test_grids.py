@@ -1,9 +1,9 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from lossatlas.results import VALUES
+from lossatlas.results import SAMPLED, VALUES, SampledPlane
 from lossatlas.shape.convexity import convex_share, nonconvex_level
 from lossatlas.shape.grids import Grid, NoCentreError, centre, common_grid, grid_of, thinned
 from shape.cases import grid, paraboloid, surface
@@ -26,6 +26,18 @@ def test_every_kth_point_is_left(fine, coarse, step):
     for name in (*VALUES, "computed"):
         assert np.array_equal(getattr(found, name), getattr(plane, name)[::step, ::step]), name
     assert (found.note, found.provenance) == ("n", {"a": 1})
+
+
+def test_a_sampled_plane_keeps_its_standard_errors():
+    exact = surface(paraboloid(1, 2), *grid(5, 5))
+    noise = np.random.default_rng(0).random((5, 5))
+    more = dict.fromkeys(SAMPLED, noise)
+    found = thinned(
+        SampledPlane(**{item.name: getattr(exact, item.name) for item in fields(exact)}, **more), points(3, 3)
+    )
+    assert isinstance(found, SampledPlane)
+    for name in SAMPLED:
+        assert np.array_equal(getattr(found, name), noise[::2, ::2])
 
 
 def test_axes_are_thinned_each_by_its_own_step():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -221,6 +221,26 @@ class Evaluator:
         return Measurement(float(total) / n, int(correct) / n, n)
 
     @torch.inference_mode()
+    def example_values(self, name: str, start: int = 0, stop: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return what `measure` is the mean of, example by example, at the present point.
+
+        Args:
+            name: the data set.
+            start: the first example.
+            stop: the one after the last; None: all that follow.
+
+        Returns:
+            Cross-entropies in nats, float64, and whether each prediction is right, both of shape (stop - start,) and on
+            the CPU. They depend on where the batches begin by rounding only.
+        """
+        losses, right = [], []
+        for inputs, labels in _between(self._batches[name], start, stop):
+            logits = self._logits(inputs)
+            losses.append(functional.cross_entropy(logits, labels, reduction="none").double())
+            right.append(logits.argmax(1) == labels)
+        return torch.cat(losses).cpu(), torch.cat(right).cpu()
+
+    @torch.inference_mode()
     def logits(self, name: str) -> Tensor:
         """Return the network's outputs on the data set `name` at the present point, shape (n, classes), on the CPU."""
         return torch.cat([self._logits(inputs).cpu() for inputs, _ in self._batches[name]])
@@ -234,3 +254,13 @@ class Evaluator:
         """Move to `state` and measure the data sets `names` (all by default)."""
         self.load(state)
         return {name: self.measure(name) for name in names or self._batches}
+
+
+def _between(batches: Sequence[Examples], start: int, stop: int | None) -> Iterator[Examples]:
+    """Yield the parts of batches that hold the examples from `start` to before `stop`."""
+    first = 0
+    for inputs, labels in batches:
+        a, b = max(start - first, 0), len(labels) if stop is None else min(stop - first, len(labels))
+        if a < b:
+            yield inputs[a:b], labels[a:b]
+        first += len(labels)

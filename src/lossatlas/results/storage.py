@@ -55,6 +55,9 @@ UNITS = {
     "level": "fraction of the weights",
     "quantile": "absolute weight",
     "products": "Hessian-vector products",
+    **dict.fromkeys(("train_n", "test_n"), "examples"),
+    **dict.fromkeys(("train_loss_se", "test_loss_se"), "nat per example, standard error"),
+    **dict.fromkeys(("train_accuracy_se", "test_accuracy_se"), "fraction, standard error"),
     **dict.fromkeys(("measured", "weighted", "slice_min", "slice_max"), "nat per example and squared unit of weight"),
 }
 # what h5py raises on files cut short or overwritten
@@ -116,6 +119,17 @@ def read_hdf5(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, An
         raise ValueError(f"{path} holds {attributes.get('kind', 'an unknown result')!r}, expected {kind!r}")
     attributes["provenance"] = provenance
     return arrays, attributes
+
+
+def stored_kind(path: Path | str) -> str | None:
+    """Return what kind of result a file says that it holds, None where it says nothing or cannot be read."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs["kind"])
+    except _HDF5_ERRORS:
+        return None
 
 
 class Stored:

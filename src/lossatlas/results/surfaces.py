@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
-from lossatlas.results.storage import Floats, Mask, Stored
+from lossatlas.results.storage import Floats, Integers, Mask, Stored, stored_kind
 
 VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+# what a sampled plane says of each point besides
+SAMPLED = tuple(f"{source}_{kind}" for source in ("train", "test") for kind in ("n", "loss_se", "accuracy_se"))
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,29 @@ class Plane(Stored):
     computed: Mask  # (nx, ny)
     note: str = ""  # why points are missing or not finite
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read from an HDF5 file: a `SampledPlane` where the file holds one; see `Stored.load`."""
+        if cls is Plane and stored_kind(path) == SampledPlane.KIND:
+            return SampledPlane.load(path)  # type: ignore[return-value]
+        return super().load(path)
+
+
+@dataclass(frozen=True)
+class SampledPlane(Plane):
+    """A plane whose points were estimated from samples of the examples, with the standard error of each value."""
+
+    KIND: ClassVar[str] = "sampled plane"
+    DIMS: ClassVar[Mapping[str, tuple[str, ...]]] = {**Plane.DIMS, **dict.fromkeys(SAMPLED, ("x", "y"))}
+
+    _: KW_ONLY
+    train_n: Integers  # (nx, ny) examples that were evaluated; all of them where the point is exact
+    train_loss_se: Floats  # (nx, ny) standard error, nats; 0 where the point is exact
+    train_accuracy_se: Floats  # (nx, ny) standard error, fraction
+    test_n: Integers  # (nx, ny) 0 where no test set was given
+    test_loss_se: Floats  # (nx, ny) NaN where no test set was given
+    test_accuracy_se: Floats  # (nx, ny)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lossatlas.results import VALUES, Floats, Plane
+from lossatlas.results import Floats, Plane
 
 _SAME = 1e-9  # of the larger coordinate: equally spaced points of two resolutions differ by rounding
 
@@ -86,7 +86,7 @@ def thinned(plane: Plane, grid: Grid) -> Plane:
             "take the same range and n points where n - 1 is a multiple of the coarser grid's"
         )
     part = slice(None, None, steps[0]), slice(None, None, steps[1])
-    values = {name: getattr(plane, name)[part] for name in (*VALUES, "computed")}
+    values = {name: getattr(plane, name)[part] for name in plane.DIMS}
     return replace(plane, x=plane.x[part[0]], y=plane.y[part[1]], **values)
 
 
