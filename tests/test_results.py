@@ -100,7 +100,7 @@ def sampled():
 
 RESULTS = {
     "plane": plane,
-    "sampled": sampled,
+    "sampled plane": sampled,
     "line": line,
     "history": history,
     "profile": profile,
@@ -111,7 +111,7 @@ RESULTS = {
 }
 AXES = {
     "plane": ("x", "y"),
-    "sampled": ("x", "y"),
+    "sampled plane": ("x", "y"),
     "line": ("alpha",),
     "history": ("epoch", "step"),
     "profile": ("alpha",),
