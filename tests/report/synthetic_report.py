@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from lossatlas.files import write_json
 from lossatlas.report.artefacts import Results
 from lossatlas.report.networks import NETWORKS, network_named
-from lossatlas.results import History, Plane
+from lossatlas.results import SAMPLED, History, Plane, SampledPlane
 
 ERRORS = {"resnet20": 0.08, "resnet20_noshort": 0.09, "resnet56": 0.06, "resnet56_noshort": 0.133, "vgg9": 0.07}
 SETTINGS = {"optimizer": "sgd", "lr": 0.1, "batch_size": 128, "weight_decay": 5e-4, "epochs": 12}
@@ -27,6 +27,15 @@ def make_plane(nx: int = 11, ny: int = 9, *, loss: Any = bowl, reach: float = 1.
     values = np.asarray(loss(x[:, None], y[None, :]), dtype=np.float64)
     accuracy = np.clip(1 - values / 10, 0, 1)
     return Plane(x, y, values, accuracy, values + 0.1, accuracy, np.ones(values.shape, dtype=bool))
+
+
+def as_sampled(plane: Plane, *, error: float = 0.01, n: int = 96) -> SampledPlane:
+    """The same values as estimates with one standard error."""
+    shape = plane.train_loss.shape
+    more: dict[str, Any] = {
+        name: np.full(shape, n) if name.endswith("_n") else np.full(shape, error) for name in SAMPLED
+    }
+    return SampledPlane(**{item.name: getattr(plane, item.name) for item in fields(plane)}, **more)
 
 
 def make_history(*, epochs: int = 12, final: float = 0.05, diverged: bool = False) -> History:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from synthetic_ensembles import make_ensemble, skipped, with_connections, with_ensemble
-from synthetic_report import changed, make_network, make_plane
+from synthetic_report import as_sampled, changed, make_network, make_plane
 
 from lossatlas.files import write_json
 from lossatlas.report.artefacts import Results, Run, read_results
@@ -64,6 +64,23 @@ def test_the_centre_is_the_checkpoint(results: Results, targets: Targets, shift:
     info = {**surface.info, "center_train_loss": surface.info["center_train_loss"] + shift}
     moved = replace(results, planes={**results.planes, "resnet20": replace(surface, info=info)})
     assert verdicts(moved, targets)["centre/resnet20"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("error", "shift", "verdict"),
+    [(0.01, 0.03, "pass"), (0.01, 0.05, "fail"), (0.0, 0.001, "fail"), (0.0, 0.0, "pass")],
+)
+def test_an_estimate_at_the_centre_may_be_off_by_its_standard_errors(
+    results: Results, targets: Targets, error: float, shift: float, verdict: str
+) -> None:
+    surface = results.planes["resnet20"]
+    assert surface.plane is not None
+    info = {**surface.info, "center_train_loss": surface.info["center_train_loss"] + shift}
+    sampled = replace(surface, plane=as_sampled(surface.plane, error=error), info=info)
+    moved = replace(results, planes={**results.planes, "resnet20": sampled})
+    found = {check.id: check for check in run_checks(moved, targets)}["centre/resnet20"]
+    assert found.verdict == verdict
+    assert ("4 standard errors of the estimate, 0.04" in found.tolerance) == (error > 0)
 
 
 def test_the_centre_on_the_whole_training_set_is_the_runs_loss(results: Results, targets: Targets) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from lossatlas.files import read_json
 from lossatlas.results import (
@@ -16,6 +16,7 @@ from lossatlas.results import (
     Plane,
     Profile,
     SliceCurvatures,
+    Stored,
     Trajectory,
     WeightHistogram,
 )
@@ -26,6 +27,8 @@ STUDIES = (
     *("curve", "plane3", "fge", "ensemble"),
 )
 KINDS = ("data", "train", *STUDIES)
+_Result = TypeVar("_Result", bound=Stored)
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -214,17 +217,17 @@ def read_results(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> Res
         planned_planes={name: plan["run"] for name, plan in settings["planes"].items()},
         planned_lines={name: plan["run"] for name, plan in (settings.get("lines") or {}).items()},
         runs={name: _read_run(name, folder) for name, folder in found["train"].items()},
-        planes={name: _read_plane(name, folder) for name, folder in found["plane"].items()},
-        lines={name: _read_line(name, folder) for name, folder in found["line"].items()},
+        planes=_read_each(Surface, Plane, "plane", found["plane"]),
+        lines=_read_each(Cut, Line, "line", found["line"]),
         planned=dict(settings.get("planned") or {}),
         profiles={name: _read_cuts(name, folder, "profile") for name, folder in found["profile"].items()},
-        hessians={name: _read_eigenvalues(name, folder) for name, folder in found["hessian"].items()},
+        hessians=_read_each(Eigenvalues, HessianMap, "hessian", found["hessian"]),
         trajectories={name: _read_descent(name, folder) for name, folder in found["trajectory"].items()},
         invariances={name: _read_cuts(name, folder, "invariance") for name, folder in found["invariance"].items()},
-        slices={name: _read_slices(name, folder) for name, folder in found["slices"].items()},
+        slices=_read_each(Slices, SliceCurvatures, "slices", found["slices"]),
         probes={name: read_json(folder / "probe.json") for name, folder in found["probe"].items()},
         curves={name: _read_connection(name, folder) for name, folder in found["curve"].items()},
-        planes3={name: _read_three_points(name, folder) for name, folder in found["plane3"].items()},
+        planes3=_read_each(ThreePoints, Plane, "plane3", found["plane3"]),
         fges={name: _read_cycles(name, folder) for name, folder in found["fge"].items()},
         ensembles={name: read_json(folder / "ensemble.json") for name, folder in found["ensemble"].items()},
         sharpness=read_json(inputs["sharpness"]) if "sharpness" in inputs else {},
@@ -240,6 +243,20 @@ def _by_kind(inputs: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
     return found
 
 
+def _read_each(
+    make: Callable[[str, Mapping[str, Any], _Result | None], _Made],
+    result: type[_Result],
+    kind: str,
+    folders: Mapping[str, Path],
+) -> dict[str, _Made]:
+    """Read `<kind>.json` of each study of a kind, and `<kind>.h5` where it was finished."""
+    made = {}
+    for name, folder in folders.items():
+        info = read_json(folder / f"{kind}.json")
+        made[name] = make(name, info, result.load(folder / f"{kind}.h5") if info["status"] == "finished" else None)
+    return made
+
+
 def _read_run(name: str, folder: Path) -> Run:
     stage = read_json(folder / "stage.json")
     return Run(
@@ -251,25 +268,10 @@ def _read_run(name: str, folder: Path) -> Run:
     )
 
 
-def _read_plane(name: str, folder: Path) -> Surface:
-    info = read_json(folder / "plane.json")
-    return Surface(name, info, Plane.load(folder / "plane.h5") if info["status"] == "finished" else None)
-
-
-def _read_line(name: str, folder: Path) -> Cut:
-    info = read_json(folder / "line.json")
-    return Cut(name, info, Line.load(folder / "line.h5") if info["status"] == "finished" else None)
-
-
 def _read_cuts(name: str, folder: Path, kind: str) -> Cuts:
     info = read_json(folder / f"{kind}.json")
     finished = info["status"] == "finished"
     return Cuts(name, info, {file.stem: Profile.load(file) for file in sorted(folder.glob("*.h5"))} if finished else {})
-
-
-def _read_eigenvalues(name: str, folder: Path) -> Eigenvalues:
-    info = read_json(folder / "hessian.json")
-    return Eigenvalues(name, info, HessianMap.load(folder / "hessian.h5") if info["status"] == "finished" else None)
 
 
 def _read_descent(name: str, folder: Path) -> Descent:
@@ -279,20 +281,10 @@ def _read_descent(name: str, folder: Path) -> Descent:
     return Descent(name, info, Trajectory.load(folder / "trajectory.h5"), Plane.load(folder / "plane.h5"))
 
 
-def _read_slices(name: str, folder: Path) -> Slices:
-    info = read_json(folder / "slices.json")
-    return Slices(name, info, SliceCurvatures.load(folder / "slices.h5") if info["status"] == "finished" else None)
-
-
 def _read_connection(name: str, folder: Path) -> Connection:
     info, history = read_json(folder / "curve.json"), folder / "history.h5"
     losses = CurveLosses.load(folder / "curve.h5") if info["status"] == "finished" else None
     return Connection(name, info, losses, History.load(history) if history.is_file() else None)
-
-
-def _read_three_points(name: str, folder: Path) -> ThreePoints:
-    info = read_json(folder / "plane3.json")
-    return ThreePoints(name, info, Plane.load(folder / "plane3.h5") if info["status"] == "finished" else None)
 
 
 def _read_cycles(name: str, folder: Path) -> Cycles:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lossatlas.settings.sections import Count, Name, Natural, Positive, Section
+from lossatlas.settings.sections import Count, Name, Natural, NonNegative, Positive, Section
 
 
 class AxisSettings(Section):
@@ -41,11 +41,25 @@ class LineSettings(_Landscape):
     span: Literal["weights", "states"] = "weights"
 
 
+class SamplingSettings(Section):
+    """How far estimates from samples of the examples may lie from the mean over all: atol + rtol x loss."""
+
+    rtol: NonNegative
+    atol: NonNegative
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.rtol == self.atol == 0:
+            raise ValueError("rtol and atol are both 0; leave sampling out for exact values")
+        return self
+
+
 class PlaneSettings(_Landscape):
-    """A plane about a run's final weights along two random directions."""
+    """A plane about a run's final weights along two random directions; exact, or estimated from samples."""
 
     x: AxisSettings
     y: AxisSettings
+    sampling: SamplingSettings | None = None
 
 
 class CutSettings(Section):

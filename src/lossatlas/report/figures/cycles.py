@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lossatlas.report.figures.axes import open_frame, percent_axis, plain_number
 from lossatlas.report.figures.methods import COLOURS, mark_members, member_handle
-from lossatlas.report.figures.style import empty_cell, headline, headlines, panels_width, styled
+from lossatlas.report.figures.stacked import stacked_figure
+from lossatlas.report.figures.style import styled
 from lossatlas.results import Floats, History
 
 LABELS = ("learning rate", "test error", "distance from the start")
@@ -44,41 +44,22 @@ class CyclePanel:
     steps_per_epoch: int
     absent: str = ""
 
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to draw."""
+        return self.history is not None
+
 
 @styled
 def cycle_figure(blocks: Sequence[Sequence[CyclePanel]]) -> Figure:
-    """Return three panels below each other for every network, in blocks of networks side by side.
-
-    A block in which nothing was computed is one row of empty cells.
-    """
-    rows = [3 if any(panel.history for panel in block) else 1 for block in blocks]
-    columns = max(len(block) for block in blocks)
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.05)
-    figure = Figure(figsize=(panels_width(columns), 2.1 * sum(rows) + 0.5 * len(rows) + 0.5), layout=layout)
-    grid = figure.subplots(sum(rows), columns, squeeze=False)
-    for block, count, first in zip(blocks, rows, np.cumsum([0, *rows]), strict=False):
-        heads = headlines([panel.title for panel in block], [panel.subtitle for panel in block])
-        for j in range(columns):
-            cells = list(grid[first : first + count, j])
-            if j < len(block):
-                headline(cells[0], *heads[j])
-                _draw_column(cells, block[j], first=j == 0)
-            else:
-                for axes in cells:
-                    axes.set_axis_off()
-    figure.align_ylabels()
-    if 3 in rows:
-        handles = [Line2D([], [], color=COLOURS["fge"], linewidth=1.7, label="FGE"), member_handle()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
-    return figure
+    """Return three panels below each other for every network, in blocks of networks side by side."""
+    handles = [Line2D([], [], color=COLOURS["fge"], linewidth=1.7, label="FGE"), member_handle()]
+    return stacked_figure(blocks, _draw_column, rows=3, height=2.1, handles=handles)
 
 
-def _draw_column(cells: Sequence[Axes], panel: CyclePanel, *, first: bool) -> None:
-    if panel.history is None:
-        for axes in cells:
-            empty_cell(axes, panel.absent)
-        return
+def _draw_column(cells: Sequence[Axes], panel: CyclePanel, first: bool) -> None:
     history = panel.history
+    assert history is not None  # empty columns do not come here
     steps = panel.start + history.step / panel.steps_per_epoch
     epochs = (panel.start + history.epoch).astype(np.float64)
     taken = np.asarray(panel.members, dtype=np.int64)

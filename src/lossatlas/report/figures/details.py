@@ -12,8 +12,8 @@ from lossatlas.report.figures.axes import plain_number
 from lossatlas.report.figures.scale import CAP
 from lossatlas.report.targets import Targets
 from lossatlas.report.variants import BATCHES, VARIANTS
-from lossatlas.report.wording import nats
-from lossatlas.results import Floats
+from lossatlas.report.wording import nats, percent
+from lossatlas.results import Floats, SampledPlane
 
 FILTERS = "Axes are multiples of two random directions, normalized filter by filter."
 CUT_OFF = f"Losses above {10**CAP:g} lie beyond the frame."
@@ -78,7 +78,25 @@ def surfaces(shown: Sequence[Surface], *, cap: float, drawn_at: bool = False) ->
     sizes = [f"{len(item.plane.x)} × {len(item.plane.y)}" for item in drawn if item.plane]
     infos = [{key: item.info.get(key) for key in ("samples_train",)} for item in drawn]
     colours = f"One colour scale for every surface of this report; losses above {nats(cap)} {beyond}."
-    return [FILTERS, colours, *extent(sizes, infos)]
+    return [FILTERS, colours, *extent(sizes, infos), *sampled(drawn)]
+
+
+def sampled(shown: Sequence[Surface]) -> list[str]:
+    """Return which of some surfaces are estimates, from how many images, and how far they may lie off."""
+    planes = [item.plane for item in shown if isinstance(item.plane, SampledPlane)]
+    if not planes:
+        return []
+    which = "Every value is" if len(planes) == len(shown) else f"On {len(planes)} of {len(shown)} planes values are"
+    images = np.concatenate([plane.train_n.ravel() for plane in planes])
+    errors = np.concatenate([plane.train_loss_se[np.isfinite(plane.train_loss)] for plane in planes])
+    tolerances = {
+        (item.info["sampling"]["rtol"], item.info["sampling"]["atol"]) for item in shown if "sampling" in item.info
+    }
+    allowed = " or ".join(f"{nats(atol)} + {percent(rtol)} of the loss" for rtol, atol in sorted(tolerances))
+    return [
+        f"{which} estimated from samples of the images ({int(np.median(images)):,} at the median point, "
+        f"standard error at most {nats(float(errors.max(initial=0.0)))}), within {allowed} at 95 % confidence."
+    ]
 
 
 def training(runs: Sequence[str], results: Results, targets: Targets) -> list[str]:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lossatlas.report.ensembles import BUDGETS, METHODS
 from lossatlas.report.figures.axes import open_frame, percent_axis, plain_number
 from lossatlas.report.figures.methods import COLOURS
-from lossatlas.report.figures.style import INK, empty_cell, headline, headlines, panels_width, styled
+from lossatlas.report.figures.stacked import stacked_figure
+from lossatlas.report.figures.style import INK, styled
 from lossatlas.results import Floats
 
 MARKERS = {budgets: marker for budgets, marker in zip(BUDGETS, ("o", "s", "D"), strict=True)}
@@ -49,44 +49,19 @@ class SizePanel:
     methods: Mapping[str, Grown | None]
     absent: str = ""
 
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to draw."""
+        return any(found is not None for found in self.methods.values())
+
 
 @styled
 def size_figure(blocks: Sequence[Sequence[SizePanel]]) -> Figure:
-    """Return test errors (top) and negative log-likelihoods (bottom), in blocks of networks side by side.
-
-    A block in which nothing was computed is one row of empty cells.
-    """
-    rows = [2 if any(_known(panel) for panel in block) else 1 for block in blocks]
-    columns = max(len(block) for block in blocks)
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
-    figure = Figure(figsize=(panels_width(columns), 2.9 * sum(rows) + 0.5 * len(rows) + 0.6), layout=layout)
-    grid = figure.subplots(sum(rows), columns, squeeze=False)
-    for block, count, first in zip(blocks, rows, np.cumsum([0, *rows]), strict=False):
-        heads = headlines([panel.title for panel in block], [panel.subtitle for panel in block])
-        for j in range(columns):
-            cells = list(grid[first : first + count, j])
-            if j < len(block):
-                headline(cells[0], *heads[j])
-                _draw_column(cells, block[j], first=j == 0)
-            else:
-                for axes in cells:
-                    axes.set_axis_off()
-    figure.align_ylabels()
-    if 2 in rows:
-        handles = _handles()
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    return figure
+    """Return test errors (top) and negative log-likelihoods (bottom), in blocks of networks side by side."""
+    return stacked_figure(blocks, _draw_column, rows=2, height=2.9, handles=_handles())
 
 
-def _known(panel: SizePanel) -> bool:
-    return any(found is not None for found in panel.methods.values())
-
-
-def _draw_column(cells: Sequence[Axes], panel: SizePanel, *, first: bool) -> None:
-    if not _known(panel):
-        for axes in cells:
-            empty_cell(axes, panel.absent)
-        return
+def _draw_column(cells: Sequence[Axes], panel: SizePanel, first: bool) -> None:
     for axes, quantity, label in zip(cells, ("error", "loss"), LABELS, strict=True):
         for method, found in panel.methods.items():
             if found is not None:

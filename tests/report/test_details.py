@@ -1,0 +1,29 @@
+"""Sentences of captions about estimates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from synthetic_report import as_sampled
+
+from lossatlas.report.artefacts import Results
+from lossatlas.report.figures import details
+
+
+def test_exact_planes_say_nothing_of_samples(results: Results) -> None:
+    assert details.sampled(list(results.planes.values())) == []
+
+
+def test_estimates_say_from_how_many_images_and_how_far_they_may_lie_off(results: Results) -> None:
+    surface = results.planes["resnet20"]
+    assert surface.plane is not None
+    info = {**surface.info, "sampling": {"rtol": 0.02, "atol": 0.01}}
+    estimate = replace(surface, plane=as_sampled(surface.plane, error=0.0123, n=1096), info=info)
+    (sentence,) = details.sampled([estimate])
+    assert sentence == (
+        "Every value is estimated from samples of the images (1,096 at the median point, standard error at most "
+        "0.0123), within 0.01 + 2.00 % of the loss at 95 % confidence."
+    )
+    (sentence,) = details.sampled([surface, estimate])
+    assert sentence.startswith("On 1 of 2 planes values are estimated from samples")
+    assert details.surfaces([surface, estimate], cap=100.0)[-1] == sentence
