@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lossatlas.engine import fusing
 from lossatlas.engine.folding import find_pairs, fold_state, folded_copy, scattered
 
 Examples = tuple[Tensor, Tensor]  # inputs (n, ...) and class labels (n,)
 Array = Tensor | npt.NDArray[Any] | Sequence[Any]
 Data = tuple[Array, Array]  # the same, as a caller has them
+Network = Callable[[Tensor], Any]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Evaluator:
         device: where to compute.
         channels_last: store 4-D inputs and weights in channels-last order.
         fold: fold batch normalization where possible; False evaluates the network as it is.
+        fuse: fuse convolutions with additions and ReLUs where possible, which is on a CPU in float32; this changes
+            results by rounding only. Batches whose outputs are not all finite are computed without.
 
     Raises:
         ValueError: there is no data, a data set is empty or its lengths differ, labels are no integers or no classes of
@@ -73,6 +77,7 @@ class Evaluator:
         device: torch.device | str = "cpu",
         channels_last: bool = True,
         fold: bool = True,
+        fuse: bool = True,
     ) -> None:
         """See the class."""
         if batch_size < 1:
@@ -94,16 +99,22 @@ class Evaluator:
             self._pairs = find_pairs(plain) if fold else []
             self._use(folded_copy(plain, self._pairs))
             self._check(model_state(model))
-            if self._pairs and not self._exact(plain):
+            if self._pairs and not self._exact(self._net, plain):
                 self._pairs = []
                 self._use(plain)
             self._overwrites = self._writes_to_inputs()
+            self._fused = self._faster(plain) if fuse else None
         self.load(model_state(model))
 
     @property
     def folded(self) -> int:
         """The number of batch normalizations that were folded."""
         return len(self._pairs)
+
+    @property
+    def fused(self) -> int:
+        """The number of convolutions that were fused with what follows them."""
+        return self._fused.convolutions if self._fused else 0
 
     def _prepare(self, name: str, examples: Data, batch_size: int) -> list[Examples]:
         inputs, labels = map(as_tensor, examples)
@@ -133,7 +144,7 @@ class Evaluator:
         self._net, self._slots = net, model_state(net)
 
     @torch.inference_mode()
-    def _outputs(self, net: nn.Module, inputs: Tensor) -> Any:
+    def _outputs(self, net: Network, inputs: Tensor) -> Any:
         return net(inputs.clone() if self._overwrites else inputs)
 
     @torch.inference_mode()
@@ -154,14 +165,18 @@ class Evaluator:
             return self._format is torch.contiguous_format
         return True
 
-    def _exact(self, plain: nn.Module) -> bool:
-        """Tell whether the folded network gives the outputs of the plain one, at weights where errors show."""
+    def _exact(self, faster: Network, plain: nn.Module) -> bool:
+        """Tell whether a folded or fused network gives the outputs of the plain one, at weights where errors show."""
         moved = scattered(plain)
         self.load(model_state(moved))
-        folded, whole = (self._outputs(net, self._first) for net in (self._net, moved))
+        found, whole = (self._outputs(net, self._first) for net in (faster, moved))
         scale = float(whole.abs().max())
-        # float32 rounding of a deep network; a wrong folding is off by far more
-        return math.isfinite(scale) and torch.allclose(folded, whole, rtol=1e-3, atol=1e-3 * scale + 1e-6)
+        # float32 rounding of a deep network; what is folded or fused wrongly is off by far more
+        return math.isfinite(scale) and torch.allclose(found, whole, rtol=1e-3, atol=1e-3 * scale + 1e-6)
+
+    def _faster(self, plain: nn.Module) -> fusing.Fused | None:
+        fused = fusing.fuse(self._net, self._first)
+        return fused if fused and self._exact(fused, plain) else None
 
     def _check(self, state: Mapping[str, Tensor]) -> None:
         """Refuse a network that returns no logits or whose passes differ."""
@@ -247,7 +262,11 @@ class Evaluator:
 
     def _logits(self, inputs: Tensor) -> Tensor:
         """Return the outputs in at least float32: half precision is widened, float64 kept."""
-        logits: Tensor = self._outputs(self._net, inputs)
+        if self._fused and self._fused.takes(inputs):
+            logits: Tensor = self._outputs(self._fused, inputs)
+            if bool(logits.isfinite().all()):
+                return logits
+        logits = self._outputs(self._net, inputs)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def __call__(self, state: Mapping[str, Tensor], names: Sequence[str] = ()) -> dict[str, Measurement]:

@@ -69,7 +69,7 @@ class HessianOperator(Evaluator):
         self._leaves: dict[str, Tensor] = {}
         self._constants: dict[str, Tensor] = {}
         self._kept: Sequence[Tensor] = ()
-        super().__init__(model, {"train": examples}, batch_size=batch_size, device=device)
+        super().__init__(model, {"train": examples}, batch_size=batch_size, device=device, fuse=False)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Move to the point `state`: every parameter and buffer of the model by name; see `Evaluator.load`."""

@@ -24,6 +24,8 @@ from lossatlas.results import VALUES, Floats, Mask
 
 # a kill loses at most the points of this many seconds
 FLUSH_SECONDS = 2.0
+# what a point has whose values are not finite for no other reason
+OVERFLOW = "a loss that overflows"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,45 @@ def _identity(
     parts += [[d.description(), weights_hash(d.tensors)] for d in directions]
     parts += [[name, *(content(as_tensor(values)) for values in examples)] for name, examples in data.items()]
     return sha256_json(parts)
+
+
+class Displacements:
+    """The rows of a grid as points in weight space, on the device where they are wanted.
+
+    Args:
+        model: the network whose weights are the origin.
+        directions: one per column of `grid`.
+        grid: coordinates, (n, number of directions).
+        device: where the points are wanted.
+
+    Raises:
+        ValueError: directions of other weights.
+    """
+
+    def __init__(self, model: nn.Module, directions: Sequence[Direction], grid: Floats, device: torch.device) -> None:
+        """See the class."""
+        state = {name: tensor.clone() for name, tensor in model_state(model).items()}
+        _require(directions, state)
+        moved = [{n: t.to(device) for n, t in d.tensors.items()} for d in directions]
+        self._about = [repr(model), device.type]
+        self._placed = [
+            Direction(tensors=t, weights=d.weights, kind=d.kind) for t, d in zip(moved, directions, strict=True)
+        ]
+        self._directions, self._grid = directions, grid
+        self._state = {name: tensor.to(device) for name, tensor in state.items()}
+
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        """Return the point of row i."""
+        return displaced(self._state, self._placed, self._grid[i])
+
+    def identity(self, data: Mapping[str, Data], settings: Any) -> str:
+        """Return a hash of all that values at the points depend on: `settings` are whatever else, as plain values."""
+        # the network's description, and what decides about rounding
+        return _identity(self._state, self._directions, self._grid, data, [*self._about, settings])
+
+    def explain(self, arrays: Sequence[Floats], what: str = OVERFLOW) -> str:
+        """Return why some of the values are not finite, empty when all are; `what`: what such points have at last."""
+        return _explain(self._state, self._placed, self._grid, arrays, what)
 
 
 def measured(evaluator: Evaluator, point: Mapping[str, Tensor]) -> dict[str, float]:
@@ -116,7 +157,7 @@ def walk_points(
     device: torch.device,
     journal: Path | str | None,
     label: str,
-    what: str = "a loss that overflows",
+    what: str = OVERFLOW,
 ) -> Points:
     """Take values at the rows of `grid` (n, number of directions) in order, resuming from the journal.
 
@@ -138,25 +179,16 @@ def walk_points(
     Raises:
         ValueError: directions of other weights, or a journal of other values.
     """
-    state = {name: tensor.clone() for name, tensor in model_state(model).items()}
-    _require(directions, state)
-    moved = [{n: t.to(device) for n, t in d.tensors.items()} for d in directions]
-    placed = [Direction(tensors=t, weights=d.weights, kind=d.kind) for t, d in zip(moved, directions, strict=True)]
-    state = {name: tensor.to(device) for name, tensor in state.items()}
-
-    def identity() -> str:
-        # the network's description, and what decides about rounding
-        return _identity(state, directions, grid, data, [repr(model), device.type, settings])
-
+    points = Displacements(model, directions, grid, device)
     values, computed = walk(
-        lambda i: values_at(displaced(state, placed, grid[i])),
+        lambda i: values_at(points[i]),
         len(grid),
         names=names,
-        identity=identity,
+        identity=lambda: points.identity(data, settings),
         journal=journal,
         label=label,
     )
-    return Points(values, computed, _explain(state, placed, grid, [values[name] for name in finite], what))
+    return Points(values, computed, points.explain([values[name] for name in finite], what))
 
 
 def walk(
