@@ -102,7 +102,7 @@ def test_tracking_names_the_report_and_the_database(tracked):
     folder, _, first = tracked
     assert f"report: {folder / 'reports/smoke/report.html'}" in first
     assert "tracking/mlflow.db" in first
-    assert count_rows(folder)["runs"] == 24  # data, five trainings, seventeen studies and the report
+    assert count_rows(folder)["runs"] == 25  # data, five trainings, eighteen studies and the report
 
 
 def test_tracking_twice_adds_nothing(tracked):

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from lossatlas.landscape.directions import Direction, direction_between, random_direction
     from lossatlas.landscape.hessian import hessian_map
     from lossatlas.landscape.profiles import profile
+    from lossatlas.landscape.sampling import Sampling
     from lossatlas.landscape.spanning import plane_through
     from lossatlas.landscape.surfaces import line, plane
     from lossatlas.landscape.trajectories import trajectory
     from lossatlas.models.checkpoint import load_checkpoint, save_checkpoint
     from lossatlas.report.single import plot
-    from lossatlas.results import CurveLosses, HessianMap, History, Line, Plane, Profile, Trajectory
+    from lossatlas.results import CurveLosses, HessianMap, History, Line, Plane, Profile, SampledPlane, Trajectory
 
 _HOMES = {
     "Curve": "landscape.curves",
@@ -35,6 +36,8 @@ _HOMES = {
     "Line": "results",
     "Plane": "results",
     "Profile": "results",
+    "SampledPlane": "results",
+    "Sampling": "landscape.sampling",
     "Trajectory": "results",
     "connect": "landscape.connecting",
     "curve_losses": "landscape.curve_losses",
@@ -60,6 +63,8 @@ __all__ = [
     "Line",
     "Plane",
     "Profile",
+    "SampledPlane",
+    "Sampling",
     "Trajectory",
     "connect",
     "curve_losses",

@@ -125,7 +125,7 @@ def curve_losses(
         device: where to compute.
         journal: a file that keeps finished points, so that a killed evaluation goes on.
         label: of the progress bar.
-        **engine: `channels_last`, `fold`: see `Evaluator`.
+        **engine: `channels_last`, `fold`, `fuse`: see `Evaluator`.
 
     Raises:
         ValueError: impossible points, statistics or data, a curve or states of another network, a journal of

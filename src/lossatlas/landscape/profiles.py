@@ -72,7 +72,7 @@ def profile(
         device: where to compute.
         journal: a file that keeps finished points, so that a killed evaluation goes on; curvatures lie beside it.
         label: of the progress bar.
-        **engine: `channels_last`, `fold`: see `Evaluator`.
+        **engine: `channels_last`, `fold`, `fuse`: see `Evaluator`.
 
     Raises:
         ValueError: impossible coordinates, repeats or data, or a network that is not deterministic.

@@ -13,7 +13,9 @@ from torch import nn
 from lossatlas.engine.evaluator import Data, model_state
 from lossatlas.landscape.directions import Direction, Normalization, random_direction
 from lossatlas.landscape.points import evaluate_points
-from lossatlas.results import Floats, Line, Plane
+from lossatlas.landscape.sampled import sampled_points
+from lossatlas.landscape.sampling import Sampling
+from lossatlas.results import Floats, Line, Plane, SampledPlane
 
 
 def _coordinates(name: str, values: npt.ArrayLike) -> Floats:
@@ -62,7 +64,7 @@ def line(
         device: where to compute.
         journal: a file that keeps finished points, so that a killed evaluation goes on.
         label: of the progress bar.
-        **engine: `channels_last`, `fold`: see `Evaluator`.
+        **engine: `channels_last`, `fold`, `fuse`: see `Evaluator`.
 
     Raises:
         ValueError: impossible coordinates or data, a direction of other weights, a network that is not deterministic.
@@ -103,11 +105,17 @@ def plane(
     exclude_1d: bool = True,
     batch_size: int = 128,
     device: torch.device | str = "cpu",
+    sampling: Sampling | None = None,
     journal: Path | str | None = None,
     label: str = "plane",
     **engine: Any,
 ) -> Plane:
     """Evaluate a network on a plane, `theta + x d_x + y d_y` (Li et al. 2018, equation 1).
+
+    With `sampling` most points are estimated from few images, at a small fraction of the cost: a coarse grid is exact,
+    and at the points between, what neighbours tell about each image is corrected on a sample (control variates). The
+    result is a `SampledPlane`, with the number of images and the standard error of each value; its provenance holds
+    the settings, what the coarse grid was chosen from, and the evaluations that were spent.
 
     Args:
         model: a classifier that returns logits; it is left untouched.
@@ -121,9 +129,10 @@ def plane(
         exclude_1d: leave biases and batch normalization out of the random directions.
         batch_size: examples per forward pass.
         device: where to compute.
+        sampling: the tolerance of sampled values; None: all values are exact.
         journal: a file that keeps finished points, so that a killed evaluation goes on.
         label: of the progress bar.
-        **engine: `channels_last`, `fold`: see `Evaluator`.
+        **engine: `channels_last`, `fold`, `fuse`: see `Evaluator`.
 
     Raises:
         ValueError: impossible coordinates or data, directions of other weights, a network that is not deterministic.
@@ -141,22 +150,21 @@ def plane(
         )
         for stream in ("direction_x", "direction_y")
     )
-    grid = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
-    points = evaluate_points(
-        model,
-        _splits(train, test),
-        axes,
-        grid,
-        journal=journal,
-        label=label,
-        batch_size=batch_size,
-        device=device,
-        **engine,
-    )
-    shape = (len(xs), len(ys))
-    values = {name: array.reshape(shape) for name, array in points.values.items()}
-    provenance = {
+    provenance: dict[str, Any] = {
         "directions": [axis.description() for axis in axes],
         "examples": [len(train[1]), 0 if test is None else len(test[1])],
     }
-    return Plane(x=xs, y=ys, **values, computed=points.computed.reshape(shape), note=points.note, provenance=provenance)
+    options = {"journal": journal, "label": label, "batch_size": batch_size, "device": device, **engine}
+    if sampling is None:
+        grid = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
+        points = evaluate_points(model, _splits(train, test), axes, grid, **options)
+    else:
+        points, about = sampled_points(model, _splits(train, test), axes, xs, ys, sampling=sampling, **options)
+        provenance["sampling"] = about
+    shape = (len(xs), len(ys))
+    values: dict[str, Any] = {name: array.reshape(shape) for name, array in points.values.items()}
+    for name in ("train_n", "test_n") if sampling else ():
+        values[name] = np.nan_to_num(values[name]).astype(np.int64)  # NaN without a test set
+    kind = SampledPlane if sampling else Plane
+    computed = points.computed.reshape(shape)
+    return kind(x=xs, y=ys, **values, computed=computed, note=points.note, provenance=provenance)

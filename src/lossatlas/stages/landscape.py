@@ -89,12 +89,22 @@ def engine_settings(job: Job) -> dict[str, Any]:
     }
 
 
-def account(job: Job, subject: Subject, *, name: str, note: str, skipped: bool) -> None:
-    """Write `<name>.json`: what was mapped, and the checkpoint's own loss as evaluated without any folding."""
+def account(job: Job, subject: Subject, *, name: str, note: str, skipped: bool, **more: Any) -> None:
+    """Write `<name>.json`: what was mapped, and the checkpoint's own loss as evaluated without any folding.
+
+    Args:
+        job: the stage.
+        subject: what was mapped.
+        name: of the file.
+        note: why values are missing or not finite.
+        skipped: whether there was nothing to map.
+        **more: what else the file says.
+    """
     center = None
     if not skipped:
         engine = {key: value for key, value in engine_settings(job).items() if key != "label"}
-        plain = Evaluator(subject.model, {"train": subject.train}, fold=False, channels_last=False, **engine)
+        engine |= {"fold": False, "fuse": False, "channels_last": False}
+        plain = Evaluator(subject.model, {"train": subject.train}, **engine)
         plain.load(subject.model.state_dict())
         center = plain.measure("train").loss
     about = {
@@ -108,5 +118,6 @@ def account(job: Job, subject: Subject, *, name: str, note: str, skipped: bool) 
         "center_train_loss": center,
         "samples_train": len(subject.train[1]),
         "samples_test": 0 if subject.test is None else len(subject.test[1]),
+        **more,
     }
     write_json(job.out / f"{name}.json", about)

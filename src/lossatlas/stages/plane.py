@@ -1,4 +1,4 @@
-"""Stage `plane`: the loss about a run's final weights on a plane of two random directions."""
+"""Stage `plane`: the loss about a run's final weights on a plane of two random directions, exact or estimated."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lossatlas.landscape.sampling import Sampling
 from lossatlas.landscape.surfaces import plane
 from lossatlas.results import VALUES, Plane
 from lossatlas.stages.job import Job
@@ -30,6 +31,7 @@ def _mapped(job: Job, subject: Subject) -> Plane:
         directions=axes,
         x=axis(settings["x"]),
         y=axis(settings["y"]),
+        sampling=None if settings["sampling"] is None else Sampling(**settings["sampling"]),
         journal=job.work / "points.jsonl",
         **engine_settings(job),
     )
@@ -40,4 +42,5 @@ def compute(job: Job) -> None:
     subject = load_subject(job)
     result = _skipped(job, subject) if subject.diverged else _mapped(job, subject)
     result.save(job.out / "plane.h5")
-    account(job, subject, name="plane", note=result.note, skipped=subject.diverged)
+    sampling = {} if job.settings["sampling"] is None else {"sampling": job.settings["sampling"]}
+    account(job, subject, name="plane", note=result.note, skipped=subject.diverged, **sampling)

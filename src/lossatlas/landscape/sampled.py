@@ -1,0 +1,142 @@
+"""A plane from samples of the images, point by point, with a journal that survives a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lossatlas.engine.evaluator import Array, Data, Evaluator
+from lossatlas.files import read_json, write_json
+from lossatlas.landscape.coarse import Place
+from lossatlas.landscape.coarse_corners import Measure
+from lossatlas.landscape.directions import Direction
+from lossatlas.landscape.points import Displacements, Points, walk
+from lossatlas.landscape.sampler import Sampler
+from lossatlas.landscape.sampling import CONFIDENCE, QUANTILE, Sampling
+from lossatlas.landscape.sampling_plan import Plan, plan
+from lossatlas.randomness import generator
+from lossatlas.results import SAMPLED, VALUES, Floats
+
+
+class _Images:
+    """The losses of single images at the points of a grid, all data sets in the order of the samples."""
+
+    def __init__(self, evaluator: Evaluator, points: Displacements, columns: int) -> None:
+        self._evaluator, self._points, self._columns = evaluator, points, columns
+        self._place: Place | None = None
+
+    def measure(self, name: str) -> Measure:
+        """Return what computes values of the data set `name`."""
+
+        def values(place: Place, start: int, stop: int) -> Floats:
+            if place != self._place:
+                self._evaluator.load(self._points[place[0] * self._columns + place[1]])
+                self._place = place
+            losses, right = self._evaluator.example_values(name, start, stop)
+            return np.stack([losses.numpy(), right.double().numpy()])
+
+        return values
+
+
+def shuffled(data: Data, sampling: Sampling, name: str) -> Data:
+    """Return a data set in the order in which samples take its images, one and the same at all points."""
+    inputs, labels = data
+    if len(inputs) != len(labels):
+        return data  # refused by the evaluator, in its own words
+    order = torch.randperm(len(labels), generator=generator(sampling.seed, "sampling", "order", name))
+    return _taken(inputs, order), _taken(labels, order)
+
+
+def _taken(values: Array, order: Tensor) -> Array:
+    return values[order.to(values.device)] if isinstance(values, Tensor) else np.asarray(values)[order.numpy()]
+
+
+def sampled_points(
+    model: nn.Module,
+    data: Mapping[str, Data],
+    directions: Sequence[Direction],
+    x: Floats,
+    y: Floats,
+    *,
+    sampling: Sampling,
+    journal: Path | str | None,
+    label: str,
+    **engine: Any,
+) -> tuple[Points, dict[str, Any]]:
+    """Estimate the values at the points of a grid, row by row, resuming from the journal.
+
+    Returns:
+        The values by the names of `VALUES` and `SAMPLED`, and how they were estimated, as plain values.
+    """
+    grid = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+    # without a reference to the shuffled images: the evaluator has them in batches
+    evaluator = Evaluator(
+        model, {name: shuffled(examples, sampling, name) for name, examples in data.items()}, **engine
+    )
+    points = Displacements(model, directions, grid, evaluator.device)
+    settings = {name: value for name, value in engine.items() if name != "device"} | {"sampling": asdict(sampling)}
+    identity = points.identity(data, settings) if journal else ""
+    folder = Path(f"{journal}.images") if journal else None
+    images = _Images(evaluator, points, len(y))
+    samplers, plans = {}, {}
+    for name, (_, labels) in data.items():
+        measure, stem = images.measure(name), f"{identity[:16]}-{name}"
+        plans[name] = _planned(x, y, len(labels), measure, sampling, name, folder / f"{stem}.json" if folder else None)
+        samplers[name] = Sampler(x, y, plans[name], measure, sampling, folder=folder, stem=stem)
+
+    def values_at(i: int) -> dict[str, float]:
+        found = {name: sampler(divmod(i, len(y))) for name, sampler in samplers.items()}
+        return {f"{name}_{kind}": value for name, values in found.items() for kind, value in values.items()}
+
+    values, computed = walk(
+        values_at, len(grid), names=(*VALUES, *SAMPLED), identity=lambda: identity, journal=journal, label=label
+    )
+    for sampler in samplers.values():
+        sampler.forget()
+    note = points.explain([values[f"{name}_loss"] for name in data])
+    about = {
+        "confidence": CONFIDENCE,
+        "quantile": QUANTILE,
+        **{name: value for name, value in asdict(sampling).items() if name not in ("steps", "images")},
+        **{name: _account(samplers[name], plans[name], values[f"{name}_n"]) for name in data},
+    }
+    return Points(values, computed, note), about
+
+
+def _planned(
+    x: Floats, y: Floats, images: int, measure: Measure, sampling: Sampling, name: str, path: Path | None
+) -> Plan:
+    """Return the plan; the one in the file if there is one, so that a resumed run goes on with it."""
+    if path and path.exists():
+        return Plan.read(read_json(path))
+    found = plan(x, y, images, measure, sampling, name)
+    if path:
+        write_json(path, asdict(found))
+    return found
+
+
+def _account(sampler: Sampler, chosen: Plan, n: Floats) -> dict[str, Any]:
+    """Return the plan and what it cost, in evaluations of one image."""
+    sizes = [len(grid) for grid in sampler.grids]
+    coarse = sizes[0] * chosen.images[0]
+    total = int(n.sum()) + chosen.pilot_evaluations
+    return {
+        "steps": list(chosen.steps),
+        "images": list(chosen.images),
+        "pilots": list(chosen.pilots),
+        "exact_points": int((n == chosen.images[0]).sum()),
+        "evaluations": {
+            "pilots": chosen.pilot_evaluations,
+            "coarse": coarse,
+            "samples": int(n.sum()) - coarse,
+            "total": total,
+            "predicted": round(chosen.predicted) + chosen.pilot_evaluations,
+            "exact": len(n) * chosen.images[0],
+        },
+    }

@@ -1,0 +1,98 @@
+"""How points of a plane are estimated from samples: the tolerance, the confidence, and the sizes of the samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+# half the width of a normal distribution's middle 95 %, in standard deviations
+CONFIDENCE = 0.95
+QUANTILE = 1.96
+# the share of a variance that may come from what the points of a cell have in common: if it were all, they would miss
+# the tolerance together
+FLOOR = 0.25
+# samples grow by multiples of this: smaller batches make no better use of a processor
+PIECE = 32
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """When the estimate of a point is good enough: `1.96 standard errors <= atol + rtol * |loss|`.
+
+    Attributes:
+        rtol: tolerance of a loss, as a fraction of it.
+        atol: tolerance of a loss, nats; added.
+        minimum: images before a standard error is believed.
+        share: a sample that is predicted to need more than this share of the images is not taken: the point is exact.
+        steps: distances, in grid points, between the points that others are estimated from: one for a single coarse
+            grid that is exact, or two, the larger first, for a second grid of `images` images; empty: chosen from
+            variances that are measured first. (1,) makes every point exact.
+        images: images at the points of the second grid; None without one.
+        pilots: random points at which the variances are measured.
+        pilot_images: images at each of them.
+        seed: of the order of the images, which is the same at all points, and of the pilots.
+
+    Raises:
+        ValueError: a setting is impossible.
+    """
+
+    rtol: float = 0.02
+    atol: float = 0.01
+    minimum: int = 64
+    share: float = 0.5
+    steps: tuple[int, ...] = ()
+    images: int | None = None
+    pilots: int = 9
+    pilot_images: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name in ("rtol", "atol"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"{name} = {value} is impossible; a tolerance is finite and at least 0")
+        if self.rtol == self.atol == 0:
+            raise ValueError("rtol and atol are both 0, which no sample can reach; leave sampling out to be exact")
+        # two halves are fitted apart, each with weights of its own
+        for name, least in (("minimum", 16), ("pilots", 1), ("pilot_images", 16)):
+            value = getattr(self, name)
+            if value < least:
+                raise ValueError(f"{name} = {value} is impossible; at least {least} are needed")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share = {self.share} is impossible; it must be above 0 and at most 1")
+        if len(self.steps) > 2 or min(self.steps, default=1) < 1 or self.steps != tuple(sorted(set(self.steps))[::-1]):
+            raise ValueError(f"steps = {self.steps} is impossible; one or two steps of at least 1, the larger first")
+        if (len(self.steps) == 2) != (self.images is not None) or (self.images or math.inf) < self.minimum:
+            raise ValueError(
+                f"images = {self.images} with steps = {self.steps} is impossible; two steps need it, at least "
+                f"{self.minimum}, and others have no use for it"
+            )
+
+    def tolerance(self, loss: float) -> float:
+        """Return the largest standard error that is good enough at a loss."""
+        return (self.atol + self.rtol * abs(loss)) / QUANTILE
+
+    def needed(self, variance: float, loss: float, population: int, *, floor: float = 0.0) -> float:
+        """Return the images that a residual of `variance` needs, of `population` without replacement.
+
+        Args:
+            variance: of the residuals, from image to image.
+            loss: the mean to be estimated.
+            population: how many images there are.
+            floor: variance of the estimate that no image of these can lower; it may be a quarter of what is allowed.
+
+        Returns:
+            At least `minimum`, rounded up to whole pieces; infinity where the tolerance is out of reach.
+        """
+        allowed = self.tolerance(loss) ** 2
+        spare = allowed - floor
+        if not (math.isfinite(variance) and floor <= FLOOR * allowed):
+            return math.inf
+        wanted = 1 / (spare / variance + 1 / population) if variance > 0 else 0.0
+        return pieces(max(wanted, self.minimum))
+
+
+def pieces(images: float) -> int:
+    """Round up to whole pieces."""
+    return PIECE * math.ceil(images / PIECE - 1e-9)
