@@ -16,11 +16,13 @@ LAYERS = {
     **dict.fromkeys(GROUND, GROUND),
     **dict.fromkeys(ENGINE, GROUND | ENGINE),
     **dict.fromkeys(SCIENCE, GROUND | ENGINE | SCIENCE),
-    # the report and the tracking know result files only
+    # the report, the tracking and the exports know result files only
     "tracking": GROUND | {"tracking"},
     "report": GROUND | {"report"},
+    "exports": GROUND | {"report", "exports"},
     "stages": GROUND | ENGINE | SCIENCE | {"report", "tracking", "stages"},
-    "cli": GROUND | ENGINE | SCIENCE | {"report", "tracking", "stages", "cli"},
+    "doctor": GROUND | {"tracking", "doctor"},
+    "cli": GROUND | ENGINE | SCIENCE | {"report", "tracking", "exports", "stages", "doctor", "cli"},
 }
 # Settings of a network are checked against the table of networks, which needs no torch.
 EXCEPTIONS = {(f"settings/{name}.py", "lossatlas.models") for name in ("runs", "trainings")}
@@ -63,7 +65,7 @@ def test_imports_point_down(path):
             assert rest.split(".")[0] in LAYERS[place(path)], f"{path.name} imports {name}"
         if place(path) in NO_TOOLS:
             assert root not in TOOLS, f"{path.name} imports {name}"
-        if place(path) == "report":
+        if place(path) in {"report", "exports"}:
             assert root not in {"torch", "torchvision", "sklearn"}, f"{path.name} imports {name}"
 
 
@@ -98,6 +100,7 @@ import sys
 sys.modules["torch"] = None
 import lossatlas, lossatlas.config, lossatlas.settings, lossatlas.paths, lossatlas.results, lossatlas.models
 import lossatlas.report.page, lossatlas.report.tables, lossatlas.report.figures.gallery, lossatlas.report.checks
+import lossatlas.report.animations, lossatlas.exports, lossatlas.exports.command
 assert lossatlas.models.check_model("resnet", {"depth": 20})
 """
     )

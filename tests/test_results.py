@@ -154,16 +154,30 @@ def test_axes_are_named_scales_and_everything_has_a_unit(kind, tmp_path):
     with h5py.File(tmp_path / "r.h5") as file:
         assert file.attrs["kind"] == kind
         assert set(file.attrs) >= {"kind", "provenance"}
+        dims = type(RESULTS[kind]()).DIMS
         for name, data in file.items():
-            assert data.attrs["unit"] == UNITS[name]
-            if name in AXES[kind]:
-                assert data.is_scale
+            if name not in dims:  # rows, bins and the like are counted: their scales have no coordinates
+                assert data.is_scale and ("unit" in data.attrs) == (name in AXES[kind])
                 continue
-            assert tuple(dim.label for dim in data.dims) == type(RESULTS[kind]()).DIMS[name]
+            assert data.attrs["unit"] == UNITS[name]
+            assert tuple(dim.label for dim in data.dims) == dims[name]
             for size, dim in zip(data.shape, data.dims, strict=True):
-                # rows, bins and the like are counted, they have no coordinates
-                assert len(dim) == (dim.label in AXES[kind])
-                assert not len(dim) or (dim[0] == file[dim.label] and len(dim[0]) == size)
+                if dim.label != name:
+                    assert dim[0] == file[dim.label] and len(dim[0]) == size
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_xarray_opens_every_result_with_named_axes(kind, tmp_path):
+    xarray = pytest.importorskip("xarray", reason="xarray is not installed (the extra `export`)")
+    pytest.importorskip("h5netcdf", reason="h5netcdf is not installed (the extra `export`)")
+    result = RESULTS[kind]()
+    result.save(tmp_path / "r.h5")
+    with xarray.open_dataset(tmp_path / "r.h5", engine="h5netcdf") as opened:
+        for name, dims in result.DIMS.items():
+            assert opened[name].dims == dims, name
+            np.testing.assert_array_equal(opened[name].values, getattr(result, name))
+        for name in AXES[kind]:
+            np.testing.assert_array_equal(opened[name].values, getattr(result, name))
 
 
 def test_the_mask_is_boolean_and_beside_the_values(tmp_path):
@@ -197,21 +211,30 @@ def test_truncated_files_are_refused_by_name(kind, tmp_path):
             type(result).load(path)
 
 
-def test_damaged_content_is_refused_by_name(tmp_path):
-    """Overwritten parts either leave the values as they are or are an error that names the file."""
+@pytest.mark.parametrize("kind", RESULTS)
+def test_every_altered_byte_is_refused_by_name(kind, tmp_path):
     path = tmp_path / "hole.h5"
-    result = plane()
+    result = RESULTS[kind]()
     result.save(path)
     content = path.read_bytes()
-    refused = 0
-    for start in range(0, len(content) - 64, 256):
-        path.write_bytes(content[:start] + b"\xff" * 64 + content[start + 64 :])
-        try:
-            Plane.load(path)
-        except ValueError as error:
-            assert "hole.h5" in str(error)
-            refused += 1
-    assert refused
+    step = max(1, len(content) // 150)
+    for place in [*range(0, 60), *range(60, len(content), step), len(content) - 1]:
+        altered = bytearray(content)
+        altered[place] ^= 1 << place % 8
+        path.write_bytes(altered)
+        with pytest.raises(ValueError, match="hole.h5 is damaged or not an HDF5 file .*remove it and compute it again"):
+            type(result).load(path)
+
+
+def test_a_result_without_its_checksum_is_refused(tmp_path):
+    line().save(tmp_path / "r.h5")
+    (tmp_path / "bare.h5").write_bytes((tmp_path / "r.h5").read_bytes()[512:])
+    with pytest.raises(ValueError, match="bare.h5 is damaged"):
+        Line.load(tmp_path / "bare.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.attrs["kind"], file.attrs["provenance"] = "line", "{}"
+    with pytest.raises(ValueError, match=r"other.h5 is damaged .*\(it has no checksum\); remove it"):
+        Line.load(tmp_path / "other.h5")
 
 
 def test_whoever_reads_a_plane_gets_the_kind_that_was_stored(tmp_path):
@@ -241,8 +264,9 @@ def test_another_kind_of_result_is_refused(tmp_path):
 def test_a_file_that_lacks_something_is_refused_by_name(tmp_path):
     path = tmp_path / "poor.h5"
     line().save(path)
-    with h5py.File(path, "a") as file:
-        del file["test_loss"]
+    arrays, attributes = read_hdf5(path, "line")
+    arrays = {name: (Line.DIMS[name], value) for name, value in arrays.items() if name in Line.DIMS}
+    write_hdf5(path, {"alpha": line().alpha}, {n: a for n, a in arrays.items() if n != "test_loss"}, attributes)
     with pytest.raises(ValueError, match="poor.h5 lacks or adds test_loss; remove it and compute it again"):
         Line.load(path)
 

@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from lossatlas.paths import Workspace, find_workspace
+from lossatlas.stages.stopping import StoppedError, raise_on_signals
 
 app = typer.Typer(
     help="Train networks, map the geometry of their losses, and compare with the papers.",
@@ -146,6 +148,20 @@ def check() -> None:
 
 
 @app.command()
+def doctor() -> None:
+    """Look at this installation, a line per check with what to do; exit code 1 if there is a problem."""
+    from lossatlas.doctor import examine
+
+    with _one_line_errors():
+        findings = []
+        for finding in examine(_workspace()):
+            print(finding, flush=True)
+            findings.append(finding)
+    if any(finding.verdict == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
 def times(
     output: Annotated[str | None, typer.Option(help="write the table to this file, relative to the checkout")] = None,
 ) -> None:
@@ -160,6 +176,38 @@ def times(
         if output is not None:
             write_text(workspace.root / output, table)
     print(table, end="")
+
+
+@app.command()
+def export(
+    source: Annotated[list[str], typer.Argument(help="a result file, or a kind and a name: plane resnet56")],
+    to: Annotated[Path, typer.Option(help="the file to write: .vtp .obj .stl .ply .glb .npz .nc .h5 (Li et al.)")],
+    value: Annotated[str | None, typer.Option(help="what the height shows (default: the training loss)")] = None,
+    log: Annotated[bool, typer.Option("--log", help="the height is the decimal logarithm")] = False,
+    cap: Annotated[float | None, typer.Option(help="cut larger values off here")] = None,
+    scale: Annotated[str, typer.Option(help="factor of the height, or fit")] = "1",
+) -> None:
+    """Write a result in another program's format: lossatlas export plane resnet56 --to surface.vtp --log."""
+    from lossatlas.exports.command import export_command
+
+    with _one_line_errors():
+        print(export_command(source, to, value=value, log=log, cap=cap, scale=scale))
+
+
+@app.command()
+def animate(
+    kind: Annotated[str, typer.Argument(help="trajectory or plane")],
+    names: Annotated[list[str], typer.Argument(help="a trajectory, or planes in the order to show")],
+    to: Annotated[Path, typer.Option(help="the file to write: .gif, or .mp4 with ffmpeg")],
+    title: Annotated[str | None, typer.Option(help="a headline (default: the network)")] = None,
+    look: Annotated[Literal["surface", "contours"], typer.Option(help="of planes")] = "surface",
+    fps: Annotated[float | None, typer.Option(help="frames per second (default: about 8 s in all)")] = None,
+) -> None:
+    """Write a film: lossatlas animate trajectory vgg9 --to descent.gif."""
+    from lossatlas.exports.command import animate_command
+
+    with _one_line_errors():
+        print(animate_command(kind, names, to, title=title, look=look, fps=fps))
 
 
 @app.command()
@@ -178,4 +226,10 @@ def ui(port: Annotated[int, typer.Option(help="port on the loopback interface")]
 
 def main() -> None:
     """Run the command line."""
-    app()
+    raise_on_signals()
+    try:
+        app()
+    except StoppedError as stopped:
+        text = f"stopped by {stopped.signal}; what was finished is kept, the same command goes on from there"
+        print(f"lossatlas: {text}", file=sys.stderr, flush=True)
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -14,26 +15,56 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable"),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST), "move away what is in its place"),
+}
+
+
+@contextmanager
+def _naming(path: Path, *others: Path) -> Iterator[None]:
+    """Let errors of the file system that concern `path`, the temporary `others` or no path name `path` and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        names = {None, *map(str, (path, *others, *path.parents))}
+        if error.errno is None or not names & {error.filename, error.filename2} or error.errno == errno.ENOENT:
+            raise
+        remedy = _REMEDIES.get(error.errno, "see to that disk")
+        reason = f"{error.strerror}; {remedy} and run the same command again; nothing unfinished was left there"
+        raise OSError(error.errno, f"cannot write {path} ({reason})") from error
+
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on error it is removed.
 
     The content is flushed to the disk before the rename, so a kill at any moment leaves the old file or the new one.
+
+    Raises:
+        OSError: `path` cannot be written; the text names it, also where the system does not (a full disk).
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
+        with _naming(path, temporary):
+            yield temporary
+            _flush(temporary)
+            temporary.chmod(0o644)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Force a file's content to the disk."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:
@@ -122,21 +153,37 @@ def _remove_leftovers(target: Path) -> None:
             path.unlink()
 
 
+def _copy(source: str, target: str) -> str:
+    """Copy a file through to the disk."""
+    shutil.copyfile(source, target)
+    _flush(Path(target))
+    return target
+
+
 def publish(source: Path, target: Path) -> None:
     """Copy the file or folder `source` to `target` so that `target` appears whole or not at all.
 
     Leftovers of a publication of `target` that was killed are removed: one target is never published by two at once.
+
+    Raises:
+        OSError: `target` cannot be written; the text names it.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with _naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
     if source.is_file():
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)
         return
-    holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    with _naming(target):
+        holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     try:
         fresh = holder / "new"
-        shutil.copytree(source, fresh)
+        try:
+            shutil.copytree(source, fresh, copy_function=_copy)
+        except shutil.Error as error:  # a list of all files that could not be copied, each with its reason
+            reason = f"{error.args[0][0][2]}; make room there and run the same command again"
+            raise OSError(f"cannot write {target} ({reason})") from error
         if target.exists():
             os.replace(target, holder / "old")
         try:

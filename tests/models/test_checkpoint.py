@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -82,12 +84,13 @@ def test_the_metadata_has_one_key(saved):
 def test_a_failed_write_leaves_the_old_file(tiny, saved, monkeypatch):
     before = saved.read_bytes()
 
-    def full(state, path, metadata):
-        path.write_bytes(b"half")
-        raise OSError("no space left")
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("lossatlas.models.checkpoint.save_file", full)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        OSError, match=r"cannot write .*epoch_3\.safetensors \(No space left on device; make room there"
+    ):
         save_checkpoint(saved, tiny, **TINY, epoch=4)
     assert saved.read_bytes() == before
     assert [item.name for item in saved.parent.iterdir()] == [saved.name]
@@ -166,8 +169,8 @@ def test_a_missing_file_is_named(tmp_path):
     ("description", "message"),
     [
         ("{", r"is damaged \(its description is not JSON"),
-        ('{"format": 2}', r"has format 2; this program reads 1"),
-        ('{"format": 1}', r"has format 1; this program reads 1"),
+        ('{"format": 1}', r"has format 1; this program reads 2"),
+        ('{"format": 2}', r"has format 2; this program reads 2"),
         ("[]", r"has format \[\]"),
     ],
 )

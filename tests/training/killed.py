@@ -4,10 +4,10 @@ import multiprocessing
 import os
 import signal
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from lossatlas import files as files_module
 from lossatlas.models import checkpoint
 from lossatlas.models.checkpoint import save_checkpoint
 from lossatlas.training import loop, state
@@ -45,9 +45,11 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def half(path, content=b"PK\x03\x04 unfinished"):
-    Path(path).write_bytes(content)
-    die()
+def half(path, content):
+    """Die in the middle of a file's content."""
+    with files_module.replacing(path) as temporary:
+        temporary.write_bytes(content[: len(content) // 2])
+        die()
 
 
 def arm(moment, number):
@@ -62,16 +64,14 @@ def arm(moment, number):
                 die()
 
         loop._Run._step = step
-    elif moment == "writing state":
-        plain_save = torch.save
+    elif moment in ("writing state", "writing weights"):
+        module = state if moment == "writing state" else checkpoint
         times = iter(range(1000))
-        state.torch.save = lambda content, path: half(path) if next(times) == number else plain_save(content, path)
-    elif moment == "writing weights":
-        plain_file = checkpoint.save_file
-        calls = iter(range(1000))
-        checkpoint.save_file = lambda tensors, path, **more: (
-            half(path) if next(calls) == number else plain_file(tensors, path, **more)
-        )
+
+        def write(path, content):
+            half(path, content) if next(times) == number else files_module.write_bytes(path, content)
+
+        module.write_bytes = write
     else:
         plain_state = loop.save_state
 

@@ -11,7 +11,7 @@ from lossatlas.data.dataset import DataSet
 from lossatlas.data.imagefolder import scan_imagefolder
 from lossatlas.data.sources import SourceKind, load_source, resolved_root
 from lossatlas.data.subsets import SubsetKind, subset
-from lossatlas.files import canonical_json, replacing, sha256_json
+from lossatlas.files import canonical_json, sha256_json, write_bytes
 
 LAYOUT = 1  # counts up when the same sources are decoded or stored in another way
 TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -24,12 +24,11 @@ def _content_hash(dataset: DataSet) -> str:
 
 def write_dataset(dataset: DataSet, path: Path) -> None:
     """Write a data set with the hash of its content to one safetensors file, atomically and byte-stable."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     about = {"name": dataset.name, "classes": dataset.classes, "sha256": _content_hash(dataset)}
     tensors = {name: getattr(dataset, name).contiguous() for name in TENSORS}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={METADATA: canonical_json(about)})
+    write_bytes(path, save(tensors, metadata={METADATA: canonical_json(about)}))
 
 
 def read_dataset(path: Path) -> DataSet:

@@ -6,12 +6,12 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from lossatlas.files import canonical_json, replacing
+from lossatlas.files import canonical_json, sha256_json, write_bytes
 from lossatlas.models.weights import state_of, weights_hash
 from lossatlas.randomness import generator
 
@@ -71,11 +71,11 @@ class Direction:
 
     def save(self, path: Path | str) -> None:
         """Write to a safetensors file, byte-stable."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         about = {**self.description(), "content": weights_hash(self.tensors)}
-        with replacing(path) as temporary:
-            save_file(state_of(self.tensors), temporary, metadata={"lossatlas": canonical_json(about)})
+        metadata = {"lossatlas": canonical_json({**about, "seal": sha256_json(about)})}
+        write_bytes(path, save(state_of(self.tensors), metadata=metadata))
 
     @classmethod
     def load(cls, path: Path | str) -> Direction:
@@ -96,9 +96,11 @@ class Direction:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(f"{path} is damaged or holds no direction ({error}); make it again") from error
-        expected = {item.name for item in fields(cls)} - {"tensors"} | {"content"}
+        expected = {item.name for item in fields(cls)} - {"tensors"} | {"content", "seal"}
         if not isinstance(described, dict) or described.keys() != expected:
             raise ValueError(f"{path} holds no direction; it may be a checkpoint")
+        if described.pop("seal") != sha256_json(described):
+            raise ValueError(f"{path} is damaged (its description is not the one that was written); make it again")
         if described.pop("content") != weights_hash(tensors):
             raise ValueError(f"{path} is damaged (its numbers are not those that were written); make it again")
         return cls(tensors=tensors, **described)
@@ -165,9 +167,12 @@ def random_direction(
 
     Raises:
         TypeError: `state` is a network.
-        ValueError: no weights are left to move.
+        ValueError: no weights are left to move, or another normalization.
     """
     _require_state(state)
+    if normalization not in get_args(Normalization):
+        allowed = ", ".join(get_args(Normalization))
+        raise ValueError(f"normalization = {normalization!r} is unknown; allowed: {allowed}")
     tensors = {}
     for name in parameter_names(state):
         weight = state[name].detach().cpu()

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from lossatlas.files import canonical_json, replacing
+from lossatlas.files import canonical_json, sha256_bytes, sha256_json, write_bytes
 from lossatlas.models import build, check_model, check_shape
 from lossatlas.models.tensorfile import is_safetensors, read_safetensors, read_torch
 from lossatlas.models.weights import state_of, weights_hash
@@ -20,7 +20,7 @@ __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "weights_hash"]
 
 # The metadata has this one key only: the order of several is not stable from process to process.
 KEY = "lossatlas"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,16 @@ def save_checkpoint(
     state = state_of(model_or_state)
     digest = weights_hash(state)
     about = {"format": FORMAT, "model": model, "epoch": epoch, "weights_hash": digest, "extra": dict(extra or {})}
-    with replacing(Path(path)) as temporary:
-        save_file(state, temporary, metadata={KEY: canonical_json(about)})
+    sealed = {**about, "seal": _seal(about, state)}
+    write_bytes(path, save(state, metadata={KEY: canonical_json(sealed)}))
     return digest
+
+
+def _seal(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+    """Return the hash of what `weights_hash` leaves out: the description, and tensors such as counters of batches."""
+    others = {name: tensor for name, tensor in state.items() if not tensor.is_floating_point()}
+    contents = {name: [str(t.dtype), list(t.shape), sha256_bytes(t.numpy().tobytes())] for name, t in others.items()}
+    return sha256_json([about, contents])
 
 
 def load_checkpoint(
@@ -135,6 +142,10 @@ def load_checkpoint(
         raise ValueError(
             f"checkpoint {path} is damaged (its weights do not have the hash stored with them); replace it"
         )
+    if about.pop("seal", None) != (_seal(about, state) if "weights_hash" in about else None):
+        raise ValueError(
+            f"checkpoint {path} is damaged (its description does not have the hash stored with it); replace it"
+        )
     model = about["model"]
     if model is not None:
         named = {"family": family, "num_classes": num_classes, "input_size": input_size, **options}
@@ -153,12 +164,14 @@ def _description(family: str, options: Mapping[str, object], num_classes: int, i
 
 def _about(path: Path, metadata: Mapping[str, str]) -> dict[str, Any] | None:
     if KEY not in metadata:
+        if any('"weights_hash"' in text for text in metadata.values()):  # ours, with a damaged key
+            raise ValueError(f"checkpoint {path} is damaged (its description has another name); replace it")
         return None
     try:
         about = json.loads(metadata[KEY])
     except json.JSONDecodeError as error:
         raise ValueError(f"checkpoint {path} is damaged (its description is not JSON: {error}); replace it") from error
-    keys = {"format", "model", "epoch", "weights_hash", "extra"}
+    keys = {"format", "model", "epoch", "weights_hash", "extra", "seal"}
     if not isinstance(about, dict) or about.get("format") != FORMAT or not keys <= about.keys():
         found = about.get("format") if isinstance(about, dict) else about
         raise ValueError(

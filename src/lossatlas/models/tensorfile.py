@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def read_torch(path: Path) -> tuple[dict[str, Tensor], int | None]:
     DataParallel puts before every name is taken off.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of an odd pickle: it is read, or refused below
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except _TORCH_ERRORS as error:
         if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
             raise ValueError(

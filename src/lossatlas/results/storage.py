@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.files import canonical_json, replacing
+from lossatlas.files import canonical_json, sha256_bytes, write_bytes
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -60,6 +62,12 @@ UNITS = {
     **dict.fromkeys(("train_accuracy_se", "test_accuracy_se"), "fraction, standard error"),
     **dict.fromkeys(("measured", "weighted", "slice_min", "slice_max"), "nat per example and squared unit of weight"),
 }
+# A user block, which HDF5 skips, names the format and has the hash of all that follows: no damage goes unnoticed, and
+# what is damaged never reaches the library.
+USER_BLOCK = 512
+_NO_COORDINATES = "This is a netCDF dimension but not a netCDF variable. "
+_MARK = b"lossatlas result, HDF5 from byte 512, sha256 "
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # what h5py raises on files cut short or overwritten
 _HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError)
 
@@ -80,20 +88,62 @@ def write_hdf5(
     """
     import h5py
 
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    # in memory: HDF5 does not survive a disk that is full when it closes a file
+    memory: dict[str, Any] = {"driver": "core", "backing_store": False, "userblock_size": USER_BLOCK}
+    with h5py.File("memory", "w", **memory) as file:
         for name, value in sorted(attributes.items()):
             file.attrs[name] = value if isinstance(value, str) else canonical_json(value)
         for name, values in axes.items():
             scale = file.create_dataset(name, data=np.asarray(values), track_times=False)
             scale.make_scale(name)
             scale.attrs["unit"] = UNITS.get(name, "1")
+        for name, (_, values) in arrays.items():
+            file.create_dataset(name, data=np.asarray(values), track_times=False).attrs["unit"] = UNITS.get(name, "1")
         for name, (dims, values) in arrays.items():
-            data = file.create_dataset(name, data=np.asarray(values), track_times=False)
-            data.attrs["unit"] = UNITS.get(name, "1")
             for i, dim in enumerate(dims):
-                data.dims[i].label = dim
-                if dim in axes:
-                    data.dims[i].attach_scale(file[dim])
+                if dim not in file:  # an axis without coordinates, as netCDF writes it
+                    size = np.shape(values)[i]
+                    file.create_dataset(dim, data=np.zeros(size, dtype=np.int8), track_times=False)
+                    file[dim].make_scale(f"{_NO_COORDINATES}{size:10}")
+                elif not file[dim].is_scale:
+                    file[dim].make_scale(dim)
+                file[name].dims[i].label = dim
+                if name != dim:
+                    file[name].dims[i].attach_scale(file[dim])
+        file.flush()
+        content = file.id.get_file_image()  # without the user block
+    write_bytes(path, _head(content) + content)
+
+
+def _head(content: bytes) -> bytes:
+    return (_MARK + sha256_bytes(content).encode() + b"\n").ljust(USER_BLOCK, b"\0")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a result file after a test of its checksum.
+
+    Raises:
+        ValueError: the file is damaged; the text names it.
+    """
+    import h5py
+
+    whole = path.read_bytes()
+    content = whole[USER_BLOCK:]
+    if whole[:USER_BLOCK] == _head(content):
+        with h5py.File(io.BytesIO(whole), "r") as file:
+            yield file
+    elif whole.startswith(_SIGNATURE):  # HDF5 of another program
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("provenance") is not None:
+                raise ValueError("it has no checksum")
+            yield file
+    else:
+        raise ValueError("its content does not have the checksum at its beginning")
+
+
+def _is_label(data: Any) -> bool:
+    return bytes(data.attrs.get("NAME", b"")).startswith(_NO_COORDINATES.encode())
 
 
 def read_hdf5(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,14 +153,12 @@ def read_hdf5(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, An
         FileNotFoundError: no such file.
         ValueError: the file is truncated, no HDF5, or holds another kind of result.
     """
-    import h5py
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
-        with h5py.File(path, "r") as file:
-            arrays = {name: data[()] for name, data in file.items()}
+        with _opened(path) as file:
+            arrays = {name: data[()] for name, data in file.items() if not _is_label(data)}
             attributes = dict(file.attrs)
             provenance = json.loads(attributes.get("provenance", "{}"))
     except _HDF5_ERRORS as error:
@@ -123,10 +171,8 @@ def read_hdf5(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, An
 
 def stored_kind(path: Path | str) -> str | None:
     """Return what kind of result a file says that it holds, None where it says nothing or cannot be read."""
-    import h5py
-
     try:
-        with h5py.File(path, "r") as file:
+        with _opened(Path(path)) as file:
             return str(file.attrs["kind"])
     except _HDF5_ERRORS:
         return None

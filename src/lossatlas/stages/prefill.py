@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 from lossatlas.closure import SourceChangedError, package_hash
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.plan import make_task, stage_keys
 from lossatlas.stages.runner import Outcome, Runner
+from lossatlas.stages.stopping import end_workers, obeying_parent
 from lossatlas.stages.task import Key
 
 
@@ -25,15 +28,27 @@ class Summary:
 
 def complete_stage(workspace: Workspace, params: Params, key: Key, package: str) -> Outcome:
     """Complete one stage in scratch; what the workers run, each with the sources that the parent started with."""
-    if package_hash() != package:
-        raise SourceChangedError("the package's source changed since this began; run the same command again")
-    return Runner(workspace, params).prefill(key)
+    with obeying_parent():
+        if package_hash() != package:
+            raise SourceChangedError("the package's source changed since this began; run the same command again")
+        return Runner(workspace, params).prefill(key)
+
+
+def _submit(executor: Executor, *task: Any) -> Future[Outcome]:
+    """Hand a stage to the executor; a worker process that this starts leaves Ctrl-C to this one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return executor.submit(complete_stage, *task)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def prefill(
     workspace: Workspace, params: Params, executor: Executor, *, tell: Callable[[Outcome | str], None]
 ) -> Summary:
     """Complete every stage as soon as its inputs are; a failure stops only what depends on it.
+
+    When this process is stopped, so are worker processes; they put away what they have.
 
     Args:
         workspace: the checkout.
@@ -43,12 +58,35 @@ def prefill(
     """
     waiting = {key: {i.key for i in make_task(workspace, params, key).inputs.values()} for key in stage_keys(params)}
     summary = Summary()
+    try:
+        _complete(workspace, params, executor, waiting, summary, tell)
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        if isinstance(executor, ProcessPoolExecutor):
+            end_workers()
+        raise
+    return summary
+
+
+def _complete(
+    workspace: Workspace,
+    params: Params,
+    executor: Executor,
+    waiting: dict[Key, set[Key]],
+    summary: Summary,
+    tell: Callable[[Outcome | str], None],
+) -> None:
     running: dict[Future[Outcome], Key] = {}
     finished: set[Key] = set()
+    broken = False
     while waiting or running:
-        for key in [key for key, needs in waiting.items() if needs <= finished]:
+        for key in [key for key, needs in waiting.items() if needs <= finished and not broken]:
+            try:
+                running[_submit(executor, workspace, params, key, package_hash())] = key
+            except BrokenExecutor:  # told by the stages that were running
+                broken = True
+                break
             del waiting[key]
-            running[executor.submit(complete_stage, workspace, params, key, package_hash())] = key
         if not running:
             summary.blocked = list(waiting)
             break
@@ -60,7 +98,10 @@ def prefill(
                 finished.add(key)
                 summary.outcomes.append(future.result())
                 tell(future.result())
-            else:
-                summary.failures[key] = f"{type(error).__name__}: {error}"
-                tell(f"{key[0]} {key[1]} failed: {summary.failures[key]}")
-    return summary
+                continue
+            reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, BrokenExecutor):
+                broken = True
+                reason = "a worker process was killed (by the system, for want of memory?); run the same command again"
+            summary.failures[key] = " ".join(reason.split())
+            tell(f"{key[0]} {key[1]} failed: {summary.failures[key]}")

@@ -49,6 +49,7 @@ class Runner:
         package_hash()  # all sources, before any is imported lazily
         self.workspace, self.params = workspace, params
         self._locate_published = published(workspace, params.preset)
+        self._intact: set[Path] = set()
 
     def publish(self, key: Key) -> Outcome:
         """Make a stage's published outputs from published inputs, computing them if scratch does not have them.
@@ -104,18 +105,25 @@ class Runner:
         if kind not in STUDIES or folder is None or not side.is_file():
             return False
         with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: published anew
-            stage = read_json(folder / "stage.json")
-            return bool(stage["stage_hash"] == stage_hash and stage["content"] == _content_hash(folder))
+            return bool(read_json(folder / "stage.json")["stage_hash"] == stage_hash and _is_intact(folder))
         return False
 
     def _require_inputs(self, task: Task) -> None:
         for item in task.inputs.values():
-            if not self._locate_published(item.key).exists():
-                kind, name = item.key
+            kind, name = item.key
+            folder = self._locate_published(item.key)
+            remedy = f"run `dvc repro` or `lossatlas stage {kind} {name}`"
+            if not folder.exists():
                 raise FileNotFoundError(
                     f"stage {task.key[0]} {task.key[1]} needs the output of stage {kind} {name}, which is not there; "
-                    f"run `dvc repro` or `lossatlas stage {kind} {name}`"
+                    f"{remedy}"
                 )
+            if folder not in self._intact and kind not in MAIN_OUTPUT and not _is_intact(folder):
+                raise ValueError(
+                    f"{folder}, which stage {task.key[0]} {task.key[1]} needs, was altered after it was published; "
+                    f"{remedy}"
+                )
+            self._intact.add(folder)
 
     def _folder(self, key: Key, described: Mapping[str, Any]) -> Path:
         return scratch_folder(self.workspace, key, described["stage_hash"])
@@ -152,6 +160,9 @@ class Runner:
         try:
             import_module(f"lossatlas.stages.{task.key[0]}").compute(job)
             status = "finished"
+        except (KeyboardInterrupt, SystemExit):
+            status = "killed"
+            raise
         finally:
             if live:
                 live.close(_trained_status(out) if status == "finished" else status)
@@ -167,6 +178,15 @@ def _content_hash(folder: Path) -> str:
     """Return the hash of everything in an output folder but the account of the stage."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / "stage.json")
     return sha256_json({path.relative_to(folder).as_posix(): sha256_file(path) for path in files})
+
+
+def _is_intact(folder: Path) -> bool:
+    """Return whether a published folder is what its stage wrote: all files, and the account of the stage itself."""
+    with suppress(ValueError, KeyError, TypeError, FileNotFoundError):
+        stage = read_json(folder / "stage.json")
+        content, stage_hash = stage.pop("content"), stage.pop("stage_hash")
+        return bool(stage_hash == sha256_json(stage) and content == _content_hash(folder))
+    return False
 
 
 def _trained_status(out: Path) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -29,7 +31,10 @@ def connect(uri: str, *, experiment: str, artifact_root: Path) -> Session:
         TrackingError: the URI is none, or the experiment's files or name are not usable. Failures of MLflow itself
             come as they are; `explained` translates them.
     """
-    locks = database_file(uri) or artifact_root.absolute().with_name("mlflow")
+    database = database_file(uri)
+    locks = database or artifact_root.absolute().with_name("mlflow")
+    if database is not None and database.exists():
+        _require_whole(database)
     mlflow = _mlflow()
     local = not uri.startswith(("http://", "https://"))
     with locked(locks, "create"):
@@ -50,6 +55,18 @@ def connect(uri: str, *, experiment: str, artifact_root: Path) -> Session:
             f"(was the checkout moved?); restore that folder, or remove the database and track again"
         )
     return Session(client, found.experiment_id, locks)
+
+
+def _require_whole(path: Path) -> None:
+    """Refuse a file that is no whole database; MLflow would try to open it for minutes.
+
+    Raises:
+        sqlite3.Error: it is none.
+    """
+    with closing(sqlite3.connect(path, timeout=60.0)) as database:
+        ((found,), *_) = database.execute("pragma quick_check(1)").fetchall()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def _mlflow() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,9 @@ def _stage(
         f"{TAG}family": found.get("family"),
         f"{TAG}data": found.get("data"),
         COMMIT: side.get("git_commit") or commit,
-        NOTE: "\n\n".join(str(found[word]) for word in ("title", "note", "reason") if found.get(word)),
+        NOTE: "\n\n".join(
+            escape(str(found[word]), quote=False) for word in ("title", "note", "reason") if found.get(word)
+        ),
     }
     words |= {f"{TAG}{word}": side.get(word) for word in ("host", "cores", "device", "finished_at")}
     words |= {f"{TAG}input.{role}": value for role, value in stage.get("inputs", {}).items()}

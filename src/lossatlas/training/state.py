@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from dataclasses import asdict, dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lossatlas.files import replacing
+from lossatlas.files import write_bytes
 from lossatlas.results import History, Status
 
 ROWS = ("train_loss", "train_error", "test_loss", "test_error", "learning_rate", "weight_norm")
@@ -64,8 +65,9 @@ class Progress:
 def save_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     """Write the whole state atomically."""
     content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    stream = io.BytesIO()  # a full disk is then an error of ours, not one of torch's writer
+    torch.save(content, stream)
+    write_bytes(path, stream.getvalue())
 
 
 def load_state(
@@ -107,9 +109,11 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError(f"{min(missing)} is missing")
     # what a damaged archive or pickle raises is open-ended
     except Exception as error:
-        raise ValueError(
-            f"the training state {path} is damaged ({type(error).__name__}: {error}); delete it to train from the start"
-        ) from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        if "GLOBAL" in str(error):
+            reason = "it holds Python objects, which are not loaded because that would run their code"
+        remedy = "delete it to train from the start"
+        raise ValueError(f"the training state {path} is damaged ({reason}); {remedy}") from error
     return content
 
 
