@@ -32,7 +32,7 @@ ui: install
 	lossatlas ui --port $(PORT)
 
 bench: install
-	python benchmarks/surfaces.py
+	python benchmarks/bench.py $(BENCH)
 
 # computed results, DVC's copies of them included; reports and tracking stay
 clean:

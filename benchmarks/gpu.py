@@ -1,201 +1,100 @@
-"""The checks that need a GPU, in one go: agreement with the CPU, speed against the plain loop, training and surfaces.
+"""Everything that needs a GPU, in one go: times beside the plain program, agreement with the CPU, surfaces of networks.
 
-Needs PyTorch, NumPy, h5py, safetensors, Pillow and tqdm only. Results are JSON lines on standard output and, with
-`--out`, histories, planes and maps of eigenvalues as HDF5.
+Needs PyTorch, torchvision, NumPy, SciPy, h5py, safetensors, Pillow, filelock, scikit-learn and tqdm only. A part is one
+JSON line in the file `--out`; a part that is there already is not measured again, so a run that was cut short goes on.
+`bench.py` puts them into its report.
 
-Usage: PYTHONPATH=src python benchmarks/gpu.py --images FOLDER [--out FOLDER] [--epochs 30] [--points 51]
-       (FOLDER/{train,test}/<class>/*.png; `--device cpu` tries the cheap checks without a GPU)
+Usage: PYTHONPATH=src python benchmarks/gpu.py [PART ...] [--images FOLDER] [--out FILE] [--budget SECONDS]
+       (parts: limit plane products training synchronizations agreement curves members studies; all by default;
+       FOLDER/{train,test}/<class>/*.png; `--device cpu --tiny` tries them without a GPU)
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
-from lossatlas.data import NORMALIZATIONS, load_dataset, normalize
-from lossatlas.engine.evaluator import Evaluator
-from lossatlas.landscape.curvature import HessianOperator
-from lossatlas.landscape.curve_learner import CurveLearner
-from lossatlas.landscape.curve_losses import curve_losses
-from lossatlas.landscape.curves import Curve, parameters_of
-from lossatlas.landscape.directions import random_direction
-from lossatlas.landscape.hessian import extremes, hessian_map
-from lossatlas.landscape.surfaces import plane
-from lossatlas.models import build
-from lossatlas.models.initialization import initialize
-from lossatlas.randomness import generator
-from lossatlas.training.loop import train
-from lossatlas.training.recipe import Recipe
-from surfaces import compare
+import cases
+import gpu_checks
+import gpu_times
+from hosts import host_facts
 
-RUNS = {
-    "resnet20": {"depth": 20},
-    "resnet20_noshort": {"depth": 20, "shortcut": False},
-    "resnet56": {"depth": 56},
-    "resnet56_noshort": {"depth": 56, "shortcut": False},
+PARTS = {
+    "limit": gpu_times.limit,
+    "plane": gpu_times.plane_points,
+    "products": gpu_times.products,
+    "training": gpu_times.training,
+    "synchronizations": gpu_times.synchronizations,
+    "agreement": gpu_checks.agreement,
+    "curves": gpu_checks.curves,
+    "members": gpu_checks.members,
+    "studies": gpu_checks.studies,
+}
+SIZES: dict[str, Any] = {
+    "network": "resnet56",
+    "images": 50000,
+    "test_images": 10000,
+    "batch_sizes": [1000, 2500],
+    "plain_workers": 8,
+    "hessian_images": 1000,
+    "curve_images": 12800,
+    "few": 256,
+    "deep": 110,
+}
+TINY: dict[str, Any] = {
+    "network": "resnet8w2",
+    "images": 48,
+    "test_images": 16,
+    "batch_sizes": [16],
+    "plain_workers": 0,
+    "hessian_images": 8,
+    "curve_images": 32,
+    "few": 8,
+    "deep": 11,
 }
 
 
-def say(**values):
-    """Print one JSON line."""
-    print(json.dumps(values), flush=True)
-
-
-def noise(n):
-    """Return random images and labels."""
-    draws = generator(0, "benchmark")
-    return torch.randn(n, 3, 32, 32, generator=draws), torch.randint(10, (n,), generator=draws)
-
-
-def agreement(device):
-    """Compare a small plane and the Hessian's extremes on the GPU with the same ones on the CPU."""
-    data = noise(256)
-    for family, options in (("resnet", {"depth": 20}), ("vgg", {"depth": 9}), ("preresnet", {"depth": 110})):
-        model = build(family, **options)
-        initialize(model, scheme="li", generator=generator(0, "init"))
-        found = [plane(model, data, x=np.linspace(-1, 1, 5), device=device).train_loss for device in ("cpu", device)]
-        say(
-            check="agreement", family=family, largest_relative_difference=float(np.max(np.abs(found[1] / found[0] - 1)))
-        )
-    model = build("resnet", depth=20)
-    initialize(model, scheme="li", generator=generator(0, "init"))
-    ends = [extremes(HessianOperator(model, noise(64), batch_size=64, device=place)) for place in ("cpu", device)]
-    say(
-        check="hessian agreement",
-        lambda_max=[end.lambda_max for end in ends],
-        lambda_min=[end.lambda_min for end in ends],
-        products=[end.products for end in ends],
-    )
-
-
-def products(device, *, images):
-    """Time Hessian-vector products beside gradients of the same loss."""
-    model = build("resnet", depth=56)
-    initialize(model, scheme="li", generator=generator(0, "init"))
-    operator = HessianOperator(model, noise(images), batch_size=images, device=device)
-    vector = torch.randn(operator.size, generator=generator(0, "vector"), dtype=torch.float64)
-    operator.product(vector)
-    seconds = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        operator.product(vector)  # comes back to the CPU: what it took is over
-        seconds.append(time.perf_counter() - begin)
-    say(check="hessian products", network="resnet56", images=images, seconds_per_product=float(np.median(seconds)))
-
-
-def curves(device, *, images):
-    """Compare losses along a Bezier curve with those on the CPU, and time its training beside a network's."""
-    ends = []
-    for seed in (0, 1):
-        model = build("resnet", depth=20)
-        initialize(model, scheme="li", generator=generator(seed, "init"))
-        ends.append(model)
-    curve = Curve.straight(*map(parameters_of, ends), kind="bezier", bends=1)
-    state, inputs = ends[0].state_dict(), noise(128)
-    options = {"t": np.linspace(0, 1, 5), "start_state": state, "end_state": ends[1].state_dict()}
-    found = [
-        curve_losses(ends[0], curve, inputs, refresh_batch_size=64, device=place, **options).train_loss
-        for place in ("cpu", device)
-    ]
-    say(check="curve agreement", largest_relative_difference=float(np.max(np.abs(found[1] / found[0] - 1))))
-    data = NoiseSplits(images)
-    recipe = Recipe(epochs=3, batch_size=128, lr=0.01, weight_decay=0.0, schedule="constant")
-    learner = CurveLearner(ends[0], curve, weight_decay=5e-4, refresh_batch_size=128)
-    for what, learns in (("network", ends[1]), ("curve", learner)):
-        _, seconds = train(learns, data, recipe, seed=0, keep=lambda epoch, learned: None, device=device, label=what)
-        say(check="training", what=what, images=images, seconds_per_epoch=round(min(seconds[1:]), 3))
-
-
-class NoiseSplits:
-    """Random normalized images to train and to test on."""
-
-    def __init__(self, images):
-        """Draw them."""
-        self.train_images, self.train_labels = noise(images)
-        self.test_images, self.test_labels = noise(128)
-
-
-def members(device, *, images):
-    """Compare class probabilities on the GPU with those on the CPU."""
-    model = build("wide_resnet", depth=10, widen=2)
-    initialize(model, scheme="li", generator=generator(0, "init"))
-    found = []
-    for place in ("cpu", device):
-        evaluator = Evaluator(model, {"test": noise(images)}, device=place)
-        found.append(torch.softmax(evaluator.logits("test").double(), dim=1))
-    say(check="probabilities", largest_difference=float((found[1] - found[0]).abs().max()))
-
-
-def study(name, data, *, epochs, points, out):
-    """Train one network, then map its loss on a plane over the training set and its eigenvalues over 1,000 images."""
-    model = build("resnet", **RUNS[name])
-    initialize(model, scheme="li", generator=generator(0, "init"))
-    recipe = Recipe(epochs=epochs, batch_size=128, augment={"padding": 4, "flip": True})
-    begin = time.perf_counter()
-    history, _ = train(model, data, recipe, seed=0, keep=lambda epoch, trained: None, device="cuda", label=name)
-    trained = time.perf_counter() - begin
-    constants = NORMALIZATIONS["li"]
-    splits = [
-        (normalize(images, constants), labels)
-        for images, labels in ((data.train_images, data.train_labels), (data.test_images, data.test_labels))
-    ]
-    steps = np.linspace(-1, 1, points)
-    begin = time.perf_counter()
-    surface = plane(model.cpu(), *splits, x=steps, batch_size=1000, device="cuda", label=name)
-    say(
-        run=name,
-        status=history.status,
-        test_error=float(history.test_error[-1]),
-        train_loss=float(history.train_loss[-1]),
-        train_seconds=round(trained, 1),
-        plane_points_per_second=round(points**2 / (time.perf_counter() - begin), 2),
-    )
-    axes = tuple(random_direction(model.state_dict(), seed=0, stream=f"direction_{axis}") for axis in ("x", "y"))
-    few, steps = tuple(part[:1000] for part in splits[0]), np.linspace(-1, 1, 5)
-    begin = time.perf_counter()
-    eigenvalues = hessian_map(model, few, directions=axes, x=steps, y=steps, batch_size=1000, device="cuda", label=name)
-    say(
-        run=name,
-        hessian_seconds=round(time.perf_counter() - begin, 1),
-        products=int(eigenvalues.products.sum()),
-        converged=int(eigenvalues.converged.sum()),
-        centre=[float(eigenvalues.lambda_max[2, 2]), float(eigenvalues.lambda_min[2, 2])],
-    )
-    if out:
-        history.save(out / f"{name}_history.h5")
-        surface.save(out / f"{name}_plane.h5")
-        eigenvalues.save(out / f"{name}_hessian.h5")
-
-
-def main():
-    """Run everything, the cheap checks first."""
+def main(arguments: list[str] | None = None) -> None:
+    """Measure the parts that are not in the file yet, as far as the time allows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--points", type=int, default=51, help="per axis")
-    parser.add_argument("--device", default="cuda", help="of the cheap checks; training and surfaces need cuda")
-    options = parser.parse_args()
-    on_gpu = options.device == "cuda"
-    name = torch.cuda.get_device_name() if on_gpu else "cpu"
-    say(device=name, torch=torch.__version__, epochs=options.epochs, points=options.points)
-    agreement(options.device)
-    products(options.device, images=1000 if on_gpu else 32)
-    curves(options.device, images=12800 if on_gpu else 256)
-    members(options.device, images=1000 if on_gpu else 32)
-    for network in ("resnet20", "resnet56", "vgg9") if on_gpu else ():
-        say(**compare(network, device="cuda", images=4096, points=5, rounds=3, batch_size=1000))
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-    if options.images and on_gpu:
-        data = load_dataset("imagefolder", root=options.images, cache=Path(".lossatlas/data"))
-        for name in RUNS:
-            study(name, data, epochs=options.epochs, points=options.points, out=options.out)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
+    parser.add_argument("--images", metavar="FOLDER", help="image folder; scikit-learn's digits without one")
+    parser.add_argument("--out", type=Path, default=cases.ROOT / "reports" / "bench" / "gpu.jsonl")
+    parser.add_argument("--budget", type=float, default=1e9, help="seconds after which no part is begun")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=30, help="of the studies")
+    parser.add_argument("--points", type=int, default=51, help="per axis of the studies")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="try everything in seconds")
+    chosen = parser.parse_args(arguments)
+    unknown = [part for part in chosen.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"{unknown[0]} is no part; parts: {', '.join(PARTS)}")
+    if chosen.device == "cpu":
+        torch.set_num_threads(1)
+    sizes = SIZES | (TINY if chosen.tiny else {})
+    settings = gpu_times.Settings(chosen.device, chosen.images, chosen.rounds, sizes, chosen.epochs, chosen.points)
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    done = [json.loads(line)["part"] for line in chosen.out.read_text().splitlines()] if chosen.out.is_file() else []
+    begin = time.monotonic()
+    for part in (part for part in chosen.parts or PARTS if part not in done):
+        if time.monotonic() - begin > chosen.budget:
+            print(f"no time for {part}; run again to go on", file=sys.stderr)
+            break
+        print(part, file=sys.stderr, flush=True)
+        start = time.monotonic()
+        found = PARTS[part](settings)
+        entry = {"part": part, **found, "host": host_facts(chosen.device), "took": round(time.monotonic() - start, 1)}
+        line = json.dumps(entry)
+        print(line, flush=True)
+        with chosen.out.open("a") as file:
+            file.write(line + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,262 @@
+"""Times on a GPU: points of a plane, Hessian products and epochs of training, beside the plain program."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+import cases
+import plain
+from limit import copy_bandwidth, device_matrix_rate
+from lossatlas.engine.evaluator import Evaluator, model_state
+from lossatlas.landscape.curvature import HessianOperator
+from lossatlas.landscape.points import displaced, measured
+from lossatlas.training.loop import train
+from lossatlas.training.precision import forward_precision, tensor_cores
+from lossatlas.training.recipe import Recipe
+from pairing import in_turn, quotients, spread, timed
+from training_times import Splits
+
+PRECISIONS = ("float32", "tf32", "bf16")
+_POINTS = [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.5), (0.25, -0.75)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every part is told."""
+
+    device: str
+    folder: str | None
+    rounds: int
+    sizes: Mapping[str, Any]
+    epochs: int
+    points: int
+
+    def wait(self) -> None:
+        """Wait for the device."""
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+
+
+def limit(settings: Settings) -> dict[str, Any]:
+    """Return the matrix product rate by precision, and the copy bandwidth."""
+    rates = {
+        kind: spread([device_matrix_rate(kind, device=settings.device) / 1e12 for _ in range(settings.rounds)])
+        for kind in PRECISIONS
+    }
+    copies = [copy_bandwidth(device=settings.device) / 1e12 for _ in range(settings.rounds)]
+    return {"matrix_teraoperations_per_second": rates, "copy_terabytes_per_second": spread(copies)}
+
+
+class Ours:
+    """Our evaluation of the points of a plane in one precision."""
+
+    def __init__(self, model: torch.nn.Module, data: Any, precision: str, batch_size: int, device: str) -> None:
+        """Bring everything to the device."""
+        self.device, self.precision = torch.device(device), precision
+        # an evaluator that knows precisions is told; else they are those of the surroundings
+        known = "precision" in inspect.signature(Evaluator).parameters
+        # what is fused is fused on a CPU, in float32
+        options: dict[str, Any] = {"fuse": False, **({"precision": precision} if known else {})}
+        self._surroundings = nullcontext if known else self._precise
+        # made in full precision: folding is checked to a tolerance that lower ones do not reach
+        with tensor_cores(tf32=False):
+            self.evaluator = Evaluator(model, {"train": data}, batch_size=batch_size, device=device, **options)
+        self.state = {name: t.to(self.device, copy=True) for name, t in model_state(model).items()}
+        self.directions = [
+            type(d)(tensors={n: t.to(self.device) for n, t in d.tensors.items()}, weights=d.weights, kind=d.kind)
+            for d in cases.axes(model)
+        ]
+
+    @contextmanager
+    def _precise(self) -> Iterator[None]:
+        cores = tensor_cores(tf32=self.precision == "tf32")
+        with cores, forward_precision(self.precision, self.device):
+            yield
+
+    def point(self, at: tuple[float, float]) -> tuple[float, float]:
+        """Return loss and accuracy at a point."""
+        with self._surroundings():
+            found = measured(self.evaluator, displaced(self.state, self.directions, at))
+        return found["train_loss"], found["train_accuracy"]
+
+
+def plane_points(settings: Settings) -> dict[str, Any]:
+    """Return seconds per point by precision and batch size, agreement with float32, and the ratio to the plain loop."""
+    sizes, device = settings.sizes, settings.device
+    name, some = sizes["network"], cases.images(settings.folder, sizes["images"])
+    model, data = cases.network(name), some.normalized()
+    net = cases.network(name).to(device)
+    weights, moves = cases.listed(net, cases.axes(model))
+    moves = [[d.to(device) for d in move] for move in moves]
+    usual = plain.loader(some.pixels, some.labels, workers=sizes["plain_workers"], device=device)
+
+    def plain_point() -> tuple[float, float]:
+        plain.move(net, weights, moves, _POINTS[0])
+        return plain.loss_and_accuracy(net, usual, device=device)
+
+    exact = [Ours(model, data, "float32", sizes["batch_sizes"][0], device).point(at) for at in _POINTS]
+    tried: dict[str, Any] = {}
+    for precision in PRECISIONS:
+        for batch_size in sizes["batch_sizes"]:
+            ours = Ours(model, data, precision, batch_size, device)
+            found = [ours.point(at) for at in _POINTS]
+            seconds = [timed(lambda o=ours: o.point(_POINTS[0]), device=device)[1] for _ in range(settings.rounds)]
+            tried[f"{precision}, batches of {batch_size}"] = {
+                "seconds_per_point": spread(seconds),
+                "largest_relative_difference_of_loss_to_float32": max(
+                    abs(a[0] / b[0] - 1) for a, b in zip(found, exact, strict=True)
+                ),
+                "largest_difference_of_accuracy_to_float32": max(
+                    abs(a[1] - b[1]) for a, b in zip(found, exact, strict=True)
+                ),
+            }
+            del ours
+    fastest = min(tried, key=lambda key: tried[key]["seconds_per_point"]["median"])
+    precision, _, batch_size = fastest.partition(", batches of ")
+    ours = Ours(model, data, precision, int(batch_size), device)
+    calls: dict[str, Callable[[], Any]] = {"ours": lambda: ours.point(_POINTS[0]), "plain": plain_point}
+    in_turn({"ours": calls["ours"]}, rounds=2)
+    results, seconds = in_turn(calls, rounds=settings.rounds, device=device)
+    return {
+        "network": name,
+        "images": len(some),
+        "source": some.source,
+        "fastest": fastest,
+        "seconds_per_point": spread(seconds["ours"]),
+        "seconds_per_point_plain": spread(seconds["plain"]),
+        "ratio": quotients(seconds["plain"], seconds["ours"]),
+        "relative_difference_of_loss_to_plain": abs(results["ours"][0][0] / results["plain"][0][0] - 1),
+        "gigaoperations_per_image": cases.operations(model, some.pixels) / 1e9,
+        "tried": tried,
+    }
+
+
+def products(settings: Settings) -> dict[str, Any]:
+    """Return seconds per Hessian-vector product, ours and by differentiating twice, images on the device in both."""
+    sizes, device = settings.sizes, settings.device
+    model = cases.network(sizes["network"])
+    some = cases.images(settings.folder, sizes["hessian_images"])
+    data = some.normalized()
+    net, batches = cases.network(sizes["network"]).to(device), [tuple(part.to(device) for part in data)]
+    operator = HessianOperator(model, data, batch_size=len(some), device=device)
+    vector = torch.from_numpy(np.random.default_rng(0).standard_normal(operator.size))
+    calls: dict[str, Callable[[], Any]] = {
+        "ours": lambda: operator.product(vector).numpy(),
+        "plain": lambda: plain.hessian_product(net, batches, vector.numpy(), device=device),
+    }
+    in_turn(calls, rounds=2, device=device)
+    results, seconds = in_turn(calls, rounds=settings.rounds, device=device)
+    mine, theirs = results["ours"][0], results["plain"][0]
+    return {
+        "network": sizes["network"],
+        "images": len(some),
+        "seconds": {way: spread(values) for way, values in seconds.items()},
+        "ratio": quotients(seconds["plain"], seconds["ours"]),
+        "relative_difference": float(np.linalg.norm(mine - theirs) / np.linalg.norm(theirs)),
+    }
+
+
+def training(settings: Settings) -> dict[str, Any]:
+    """Return seconds per epoch by precision, without the evaluation after it, beside the usual loop."""
+    sizes, device = settings.sizes, settings.device
+    parts = [cases.images(settings.folder, sizes[key], split=s) for key, s in _SPLITS]
+    splits = Splits(parts[0].pixels, parts[0].labels, parts[1].pixels, parts[1].labels)
+    tried: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for precision in PRECISIONS:
+        for compiled in (False, True) if device != "cpu" else (False,):
+            recipe = _recipe(epochs=1 + settings.rounds, precision=precision, compile=compiled)
+            key = precision + (", compiled" if compiled else "")
+            try:
+                seconds = _trained(sizes["network"], splits, recipe, device)
+            except RuntimeError as error:  # a machine without a compiler
+                if not compiled:
+                    raise
+                failed[key] = str(error).partition("\n")[0]
+                continue
+            # the first epoch chooses kernels and compiles; row 0 is the evaluation alone
+            epochs = [took - seconds[0] for took in seconds[2:]]
+            tried[key] = {
+                "seconds_per_epoch": spread(epochs),
+                "seconds_of_the_evaluation_after_it": seconds[0],
+            }
+    fastest = min(tried, key=lambda key: tried[key]["seconds_per_epoch"]["median"])
+    net = cases.network(sizes["network"]).to(device)
+    optimizer = plain.make_optimizer(net, lr=0.1)
+    workers = sizes["plain_workers"]
+    shuffled = plain.loader(splits.train_images, splits.train_labels, training=True, workers=workers, device=device)
+    usual = [
+        timed(lambda: plain.train_epoch(net, shuffled, optimizer, device=device), device=device)[1]
+        for _ in range(1 + min(settings.rounds, 2))
+    ][1:]
+    ours = tried[fastest]["seconds_per_epoch"]
+    return {
+        "network": sizes["network"],
+        "images": len(parts[0]),
+        "fastest": fastest,
+        "seconds_per_epoch": ours,
+        "seconds_per_epoch_plain": spread(usual),
+        "ratio_of_medians": spread(usual)["median"] / ours["median"],
+        "tried": tried,
+        "failed": failed,
+    }
+
+
+_SPLITS = (("images", "train"), ("test_images", "test"))
+
+
+def _recipe(**options: Any) -> Recipe:
+    return Recipe(batch_size=128, augment={"padding": 4, "flip": True}, **options)
+
+
+def _trained(network: str, splits: Splits, recipe: Recipe, device: str) -> list[float]:
+    _, seconds = train(
+        cases.network(network), splits, recipe, seed=0, keep=lambda epoch, learned: None, device=device, label="train"
+    )
+    return seconds
+
+
+def synchronizations(settings: Settings) -> dict[str, Any]:
+    """Return how often the host waits for the device, for each batch of a plane's point and of training."""
+    if settings.device == "cpu":
+        return {"counted": False}
+    sizes = settings.sizes
+    some = cases.images(settings.folder, 1280)
+    model, data = cases.network(sizes["network"]), some.normalized()
+    counts = []
+    for batch_size in (640, 128):  # 2 and 10 batches
+        ours = Ours(model, data, "float32", batch_size, settings.device)
+        ours.point(_POINTS[0])
+        counts.append(_waits(lambda o=ours: o.point(_POINTS[0])))
+    splits = [
+        Splits(some.pixels[:n], some.labels[:n], some.pixels[:128], some.labels[:128])
+        for n in (256, 1280)  # 2 and 10 batches
+    ]
+    recipe = _recipe(epochs=1)
+    trained = [_waits(lambda s=s: _trained(sizes["network"], s, recipe, settings.device)) for s in splits]
+    return {
+        "counted": True,
+        "plane_per_point": counts[0],
+        "plane_per_batch": (counts[1] - counts[0]) / 8,
+        "training_per_batch": (trained[1] - trained[0]) / 8,
+    }
+
+
+def _waits(call: Callable[[], Any]) -> int:
+    """Return how many operations of a call made the host wait, as PyTorch tells."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            call()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return sum("synchroniz" in str(warning.message) for warning in caught)
