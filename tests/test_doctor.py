@@ -198,7 +198,7 @@ def test_a_lock_in_step_and_one_that_is_not(place):
     lock = {name: {"deps": [{"path": path, "md5": "0"} for path in paths]} for name, paths in planned.items()}
     write("dvc.lock", yaml.safe_dump({"stages": lock}))(place)
     assert str(found(place)["dvc.lock"]) == f"ok       dvc.lock: in step with dvc.yaml ({len(planned)} stages)"
-    write("artifacts/plans/smoke/line.json", "{}")(place)
+    write("artifacts/plans/smoke/stages/line.json", "{}")(place)
     assert "1 stages have another plan than when they ran (line, ...)" in found(place)["dvc.lock"].text
     lock["line"]["deps"].pop()
     write("dvc.lock", yaml.safe_dump({"stages": lock}))(place)

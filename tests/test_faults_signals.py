@@ -6,7 +6,9 @@ import signal
 import pytest
 
 from fault_cases import DATA, TRAIN, Place, alive, end_session, ended, until
+from lossatlas import cli
 from lossatlas.files import sha256_path
+from lossatlas.stages.stopping import StoppedError
 
 LONG = ("sizes.epochs=20", "datasets.digits.train=128", "runs.resnet20.train.checkpoints=[1,2]")
 LINE = "lossatlas: stopped by {}; what was finished is kept, the same command goes on from there\n"
@@ -46,6 +48,20 @@ def test_a_stage_ends_with_one_line_and_goes_on_from_there(tmp_path, undisturbed
     code, out, err = place.run("stage", *TRAIN)
     assert (code, err) == (0, "") and "computed" in out
     assert sha256_path(place.published(*TRAIN)) == undisturbed
+
+
+@pytest.mark.parametrize("command", ["stage", "prefill", "export", "animate", "check", "doctor"])
+def test_only_commands_that_keep_something_say_so(command, monkeypatch, capsys):
+    def stopped():
+        raise StoppedError(signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "raise_on_signals", lambda: None)
+    monkeypatch.setattr(cli, "app", stopped)
+    monkeypatch.setattr("sys.argv", ["lossatlas", command])
+    with pytest.raises(StoppedError):
+        cli.main()
+    kept = command in ("stage", "prefill")
+    assert capsys.readouterr().err == (LINE.format("SIGTERM") if kept else "lossatlas: stopped by SIGTERM\n")
 
 
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import math
@@ -24,6 +25,7 @@ from lossatlas.files import (
     write_json,
     write_text,
 )
+from lossatlas.stages.stopping import StoppedError
 
 
 class StopError(Exception):
@@ -139,6 +141,41 @@ def test_publish_keeps_the_old_folder_when_it_fails(tmp_path, source, monkeypatc
         publish(source, target)
     assert tree(target.parent) == before
     assert sorted(os.listdir(target.parent)) == (["folder"] if old else [])
+
+
+@pytest.mark.parametrize("last", ["folder", "new"])
+def test_a_signal_after_either_rename_loses_no_publication(tmp_path, source, monkeypatch, last):
+    target = tmp_path / "out" / "folder"
+    target.mkdir(parents=True)
+    (target / "old.txt").write_text("old")
+    original = os.replace
+
+    def stopped_replace(a, b):
+        original(a, b)
+        if os.path.basename(a) == last:
+            raise StoppedError(signal.SIGTERM)
+
+    monkeypatch.setattr(os, "replace", stopped_replace)
+    with pytest.raises(StoppedError):
+        publish(source, target)
+    assert tree(target) == ({"old.txt": b"old"} if last == "folder" else tree(source))
+    assert os.listdir(target.parent) == ["folder"]
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "make room there"), (errno.EACCES, "see to that file"), (errno.ENOENT, "see to that file")],
+)
+def test_publish_says_what_helps_against_what_could_not_be_copied(tmp_path, source, monkeypatch, number, remedy):
+    def fail(source, _target):
+        raise OSError(number, os.strerror(number), source)
+
+    monkeypatch.setattr(files.shutil, "copyfile", fail)
+    with pytest.raises(
+        OSError, match=rf"cannot write {tmp_path / 'out'} \(.*; {remedy} and run the same command again"
+    ):
+        publish(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 PLAIN = st.recursive(

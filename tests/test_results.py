@@ -1,5 +1,6 @@
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -244,6 +245,15 @@ def test_whoever_reads_a_plane_gets_the_kind_that_was_stored(tmp_path):
     assert type(Plane.load(tmp_path / "exact.h5")) is Plane
     with pytest.raises(ValueError, match="exact.h5 holds 'plane', expected 'sampled plane'"):
         SampledPlane.load(tmp_path / "exact.h5")
+
+
+@pytest.mark.parametrize("make", [plane, sampled])
+def test_a_plane_is_read_once(make, tmp_path, monkeypatch):
+    make().save(tmp_path / "r.h5")
+    original, read = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda self: (read.append(self), original(self))[1])
+    Plane.load(tmp_path / "r.h5")
+    assert read == [tmp_path / "r.h5"]
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path):

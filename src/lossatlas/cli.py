@@ -68,7 +68,7 @@ def stage(
     os.environ["OMP_NUM_THREADS"] = "1"
     from lossatlas.config import load_params
     from lossatlas.stages.plan import SHOWN
-    from lossatlas.stages.planned import write_planned
+    from lossatlas.stages.planned import require_planned, write_planned
     from lossatlas.stages.runner import Runner
 
     with _one_line_errors():
@@ -77,6 +77,8 @@ def stage(
         if kind == "plan":
             print(f"plan: {write_planned(workspace, params).relative_to(workspace.root)} written")
             return
+        if "DVC_STAGE" in os.environ:  # DVC records the plan as what the output was made from
+            require_planned(workspace, params, kind, name)
         runner = Runner(workspace, params)
         outcomes = [runner.publish((kind, name or "all"))] if name or kind in SHOWN else runner.publish_all(kind)
     for outcome in outcomes:
@@ -230,6 +232,7 @@ def main() -> None:
     try:
         app()
     except StoppedError as stopped:
-        text = f"stopped by {stopped.signal}; what was finished is kept, the same command goes on from there"
-        print(f"lossatlas: {text}", file=sys.stderr, flush=True)
+        kept = sys.argv[1:2] in (["stage"], ["prefill"])  # other commands begin anew
+        what = "; what was finished is kept, the same command goes on from there" if kept else ""
+        print(f"lossatlas: stopped by {stopped.signal}{what}", file=sys.stderr, flush=True)
         raise

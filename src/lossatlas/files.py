@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
+    **dict.fromkeys(_NO_ROOM, "make room there"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable"),
     **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST), "move away what is in its place"),
 }
@@ -160,6 +161,12 @@ def _copy(source: str, target: str) -> str:
     return target
 
 
+def _remedy(reason: str) -> str:
+    """Return what helps against the text of an error of `shutil`, which has its number only there."""
+    number = re.match(r"\[Errno (\d+)\]", reason)
+    return "make room there" if number and int(number[1]) in _NO_ROOM else "see to that file"
+
+
 def publish(source: Path, target: Path) -> None:
     """Copy the file or folder `source` to `target` so that `target` appears whole or not at all.
 
@@ -182,15 +189,17 @@ def publish(source: Path, target: Path) -> None:
         try:
             shutil.copytree(source, fresh, copy_function=_copy)
         except shutil.Error as error:  # a list of all files that could not be copied, each with its reason
-            reason = f"{error.args[0][0][2]}; make room there and run the same command again"
-            raise OSError(f"cannot write {target} ({reason})") from error
-        if target.exists():
-            os.replace(target, holder / "old")
+            reason = str(error.args[0][0][2])
+            remedy = f"{_remedy(reason)} and run the same command again"
+            raise OSError(f"cannot write {target} ({reason}; {remedy})") from error
+        old = holder / "old"
         try:
+            if target.exists():
+                os.replace(target, old)
             os.replace(fresh, target)
-        except BaseException:
-            if (holder / "old").exists():
-                os.replace(holder / "old", target)
+        except BaseException:  # a signal between the two as well
+            if old.exists() and not target.exists():
+                os.replace(old, target)
             raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)

@@ -38,8 +38,8 @@ class Workspace:
         return self.root / "artifacts" / preset / kind / name
 
     def plans(self, preset: str) -> Path:
-        """What DVC watches in the place of settings and sources: `artifacts/plans/<preset>`."""
-        return self.root / "artifacts" / "plans" / preset
+        """What DVC watches in the place of settings and sources: `artifacts/plans/<preset>/stages`."""
+        return self.root / "artifacts" / "plans" / preset / "stages"
 
     def side(self, preset: str, kind: str, name: str) -> Path:
         """Timings and host facts of a stage, which DVC does not hash."""

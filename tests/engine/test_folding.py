@@ -1,11 +1,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from engine import cases
 from engine.cases import EXACT, examples, made
 from lossatlas.engine.evaluator import Evaluator, model_state
-from lossatlas.engine.folding import find_pairs, fold_state, folded_copy
+from lossatlas.engine.folding import find_pairs, fold_state, folded_copy, scattered
 from lossatlas.models import build
 
 FOLDED = {
@@ -61,6 +62,33 @@ def test_networks_that_must_not_be_folded_are_not(name, fresh):
     found = evaluator(state)["train"]
     assert found.loss == pytest.approx(expected[0], rel=1e-10)
     assert found.accuracy == expected[1]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda h, x: h.__iadd__(x), lambda h, x: h.mul_(2.0), lambda h, x: h.relu_(), lambda h, x: h[:, :2].add_(x)],
+)
+def test_an_output_that_is_overwritten_before_its_normalization_is_not_folded(write):
+    class Written(cases.Plain):
+        def forward(self, x):
+            h = self.conv(x)
+            write(h, x[:, :2].mean(1, keepdim=True))
+            return self.out(functional.relu(self.norm(h)).mean((2, 3)))
+
+    model, data = made(Written).eval(), examples()
+    assert find_pairs(model) == []
+    expected = cases.brute_force(model, model.state_dict(), *data)
+    assert Evaluator(model, {"train": data}).measure("train").loss == pytest.approx(expected[0], rel=1e-10)
+
+
+def test_scattered_weights_are_not_zero():
+    model = cases.Plain(bias=True)
+    model.gain = nn.Parameter(torch.zeros(()))
+    for parameter in (model.conv.weight, model.conv.bias, model.norm.weight):
+        nn.init.zeros_(parameter)
+    moved = scattered(model)
+    assert all(tensor.all() for tensor in moved.parameters())
+    assert moved.norm.running_var.gt(0).all()
 
 
 def test_what_the_tracer_cannot_see_is_caught_by_comparing_outputs():

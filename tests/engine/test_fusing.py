@@ -1,4 +1,5 @@
 import math
+import operator
 import random
 
 import pytest
@@ -171,6 +172,42 @@ def test_unusual_convolutions_are_left_alone(options):
     check(prepared(lambda: Block(JOINS["torch.relu"], **options)), 1)
 
 
+def iadd_that_another_name_sees(net, h):
+    old = h
+    h += net.body(h)
+    return torch.relu(net.conv(h) + old)
+
+
+def iadd_after_a_view(net, h):
+    old = h.flatten(2)
+    h += net.body(h)
+    return torch.relu(net.conv(h) + old.view(h.shape))
+
+
+def concatenation_into_a_map(net, h):
+    g = net.conv(h)
+    torch.cat([g[:, :2], g[:, :2]], 1, out=h)
+    return torch.relu(net.conv(torch.relu(g)) + h)
+
+
+def relu_in_place_without_its_name(net, h):
+    g = net.conv(h)
+    functional.relu(g, True)
+    return torch.relu(net.conv(h) + g)
+
+
+def assigned(net, h):
+    g = net.conv(h)
+    h[:, 0] = 0.0
+    return torch.relu(g + h)
+
+
+def scaled(net, h):
+    old = h
+    h *= 2.0
+    return torch.relu(net.body(h) + old)
+
+
 def in_place_on_a_shared_map(net, h):
     g = net.conv(h)
     torch.relu_(h)
@@ -189,6 +226,12 @@ UNFUSED = {
     "alpha": lambda: Block(lambda net, h: torch.add(net.body(h), h, alpha=2)),
     "out": lambda: Block(lambda net, h: torch.add(c := net.body(h), h, out=c)),
     "maximum of signed maps": lambda: Block(lambda net, h: torch.relu(functional.max_pool2d(net.conv(h), 2))),
+    "iadd that another name sees": lambda: Block(iadd_that_another_name_sees),
+    "iadd after a view": lambda: Block(iadd_after_a_view),
+    "concatenation into a map": lambda: Block(concatenation_into_a_map),
+    "relu in place without its name": lambda: Block(relu_in_place_without_its_name),
+    "assignment": lambda: Block(assigned),
+    "scaled in place": lambda: Block(scaled),
     "in place on a map that is used again": lambda: Block(in_place_on_a_shared_map),
     "in-place relu that others see": lambda: Block(in_place_relu_that_others_see),
     "hook": cases.Hooked,
@@ -205,6 +248,107 @@ def test_networks_that_are_not_fused(name):
     model = prepared(UNFUSED[name])
     points = (1.0,) if name == "parametrization" else (1.0, 0.7, -1.3)
     check(model, 0, factors=points)
+
+
+@pytest.mark.parametrize("name", [name for name, build_it in UNFUSED.items() if build_it not in vars(cases).values()])
+def test_what_is_not_known_is_seen_in_the_graph(name):
+    """Nothing relies on the comparison of outputs."""
+    assert fusing.fuse(prepared(UNFUSED[name]), examples(dtype=torch.float32)[0]) is None
+
+
+class Branching(Block):
+    """A block with a branch that starts as nothing: what is fused wrongly around it shows at other weights only."""
+
+    def __init__(self, join):
+        super().__init__(join)
+        self.branch = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("method", [False, True])
+def test_in_place_additions_of_what_starts_as_nothing(method, channels_last):
+    def join(net, h):
+        old = h
+        if method:
+            h.add_(net.branch(h))
+        else:
+            h += net.branch(h)
+        return torch.relu(net.conv(h) + old)
+
+    model = prepared(lambda: Branching(join))
+    point = {n: t.clone() for n, t in model_state(model).items()}
+    nn.init.zeros_(model.branch.weight)
+    fast, slow = pair(model, examples(dtype=torch.float32), channels_last=channels_last)
+    assert fast.fused == 0
+    assert agree(fast(point)["train"], slow(point)["train"])
+
+
+IN_PLACE_BETWEEN = {
+    "add": lambda net, h: h.add_(net.relu(net.branch(h))),
+    "iadd": lambda net, h: operator.iadd(h, net.relu(net.branch(h))),
+    "fused add": lambda net, h: h.add_(net.branch(h)),
+    "relu": lambda net, h: h.relu_(),
+    "relu module": lambda net, h: net.relu_(h),
+    "relu function": lambda net, h: functional.relu(h, inplace=True),
+    "unnamed": lambda net, h: functional.relu(h, True),
+}
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("name", IN_PLACE_BETWEEN)
+def test_convolutions_read_their_input_before_it_is_overwritten(name, channels_last):
+    def join(net, h):
+        h = net.stem2(h) + 0.1
+        early = net.conv(h)
+        new = IN_PLACE_BETWEEN[name](net, h)
+        return torch.relu(early + new)
+
+    class Longer(Branching):
+        def __init__(self):
+            super().__init__(join)
+            self.stem2 = nn.Conv2d(4, 4, 3, padding=1)
+
+    model, data = prepared(Longer), examples(5, dtype=torch.float32)
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    model, inputs = model.to(memory_format=order), data[0].contiguous(memory_format=order)
+    fused = fusing.fuse(model, inputs)  # without the comparison that the evaluator makes besides
+    assert fused
+    torch.testing.assert_close(fused(inputs), model(inputs), rtol=1e-5, atol=1e-6)
+    fast, slow = pair(model, data, channels_last=channels_last)
+    assert fast.fused == fused.convolutions
+    assert agree(fast.measure("train"), slow.measure("train"))
+
+
+@pytest.mark.parametrize("bias", [None, 0.0, 1.0, [0.0, 0.0, -5.0, -5.0], [3.0, 3.0, -5.0, 3.0]])
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+def test_classes_that_tie_stay_tied(bias, scale):
+    model = prepared(lambda: Block(lambda net, h: torch.relu(net.conv(h))))
+    data = examples(40, dtype=torch.float32)
+    with torch.no_grad():
+        model.conv.bias.fill_(-100.0 * scale)  # no feature is above zero
+        model.conv.weight.mul_(scale)
+        # what leaks through is negative, and would speak for the second class
+        model.out.weight.copy_(torch.tensor([1.0, -1.0, 0.5, 0.2])[:, None].expand(4, 4))
+        if bias is None:
+            model.out.bias = None
+        else:
+            model.out.bias.copy_(torch.tensor(bias).expand(4))
+    fast, slow = pair(model, data, batch_size=16)
+    assert fast.fused == 2
+    assert fast.measure("train") == slow.measure("train")
+    assert torch.equal(fast.example_values("train")[1], slow.example_values("train")[1])
+    assert torch.equal(fast.logits("train").argmax(1), torch.zeros(40, dtype=torch.int64))
+
+
+def test_which_logits_are_decided():
+    rows = torch.tensor([[1.0, 0.0], [-3.0, 2.0]])
+    assert fusing.decided(rows)
+    assert fusing.decided(rows[:, :1])
+    for row in ([1.0, 1.0], [0.0, 1e-29], [2.0**-70, 0.0], [math.nan, 1.0], [math.inf, 1.0], [-math.inf, 1.0]):
+        assert not fusing.decided(torch.cat([rows, torch.tensor([row])]))
+    assert fusing.decided(1e-9 * rows)
+    assert fusing.decided(torch.tensor([[1.0, 1.0 + 2.0**-23]]))
+    assert not fusing.decided(torch.tensor([[0.0, 2.0**-30, -(2.0**40)]]))
 
 
 def test_hooks_on_any_module_are_called():
@@ -253,9 +397,10 @@ STEPS = {
     "sum": lambda net, x, y: x + y,
     "relu in place": lambda net, x, y: net.relu_(x),
     "sum in place": lambda net, x, y: x.add_(y + 0),
+    "iadd": lambda net, x, y: operator.iadd(x, y + 0),
     "view": lambda net, x, y: x.flatten(2).view(x.shape),
 }
-WEIGHTS = [3, 3, 2, 4, 3, 3, 0.5, 0.5, 0.5]
+WEIGHTS = [3, 3, 2, 4, 3, 3, 0.5, 0.5, 0.5, 0.5]
 
 
 def random_network(seed):
@@ -466,3 +611,10 @@ def test_a_lone_example_is_enough():
     fast, slow = pair(model, examples(1, dtype=torch.float32), batch_size=1)
     assert fast.fused == 7
     assert agree(fast.measure("train"), slow.measure("train"))
+
+
+def test_half_precision_goes_through_the_network_itself():
+    model = prepared(lambda: build("resnet", depth=8, base_width=4, num_classes=CLASSES))
+    fast, slow = pair(model, examples(dtype=torch.float32))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert fast.measure("train") == slow.measure("train")

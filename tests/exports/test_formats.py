@@ -179,6 +179,16 @@ def test_refusals(name, options, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("length", [None, 600, 100])
+def test_surface_files_replace_no_result_not_even_a_damaged_one(tmp_path, length):
+    plane().save(tmp_path / "r.h5")
+    before = (tmp_path / "r.h5").read_bytes()[:length]
+    (tmp_path / "r.h5").write_bytes(before)
+    with pytest.raises(ValueError, match="r.h5 is a result of this program"):
+        export(plane(), tmp_path / "r.h5")
+    assert (tmp_path / "r.h5").read_bytes() == before
+
+
 def test_hessian_maps_have_no_surface_file_of_the_program(tmp_path):
     with pytest.raises(ValueError, match=r"\.h5 surface files hold planes and lines, not a hessian"):
         export(hessian(), tmp_path / "h.h5")

@@ -168,3 +168,32 @@ def test_an_error_while_drawing_leaves_the_old_film(tmp_path: Path) -> None:
         film.add(Figure(figsize=(2, 2)))
         raise RuntimeError("stopped")
     assert (tmp_path / "d.gif").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+class Broken:
+    """A writer that fails at a frame, and again when it is ended."""
+
+    def __init__(self, good: int) -> None:
+        self.good, self.ended = good, 0
+
+    def setup(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def grab_frame(self) -> None:
+        self.good -= 1
+        if self.good < 0:
+            raise BrokenPipeError("the first error")
+
+    def finish(self) -> None:
+        self.ended += 1
+        raise subprocess.CalledProcessError(1, "ffmpeg")
+
+
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_writer_that_fails_is_ended_and_hides_no_error(good: int, tmp_path: Path) -> None:
+    film, writer = Film(tmp_path / "d.gif", 2), Broken(good)
+    film._writer = writer  # type: ignore[assignment]
+    with pytest.raises(BrokenPipeError, match="the first error"), film:
+        for _ in range(2):
+            film.add(Figure(figsize=(2, 2)))
+    assert writer.ended == 1 and not list(tmp_path.iterdir())

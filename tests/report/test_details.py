@@ -21,9 +21,16 @@ def test_estimates_say_from_how_many_images_and_how_far_they_may_lie_off(results
     estimate = replace(surface, plane=as_sampled(surface.plane, error=0.0123, n=1096), info=info)
     (sentence,) = details.sampled([estimate])
     assert sentence == (
-        "Every value is estimated from samples of the images (1,096 at the median point, standard error at most "
-        "0.0123), within 0.01 + 2.00 % of the loss at 95 % confidence."
+        "99 of 99 values are estimated from samples of the images (1,096 at the median, standard error at most "
+        "0.0123), within 0.01 + 2.00 % of the loss at 95 % confidence; the others are exact."
     )
     (sentence,) = details.sampled([surface, estimate])
-    assert sentence.startswith("On 1 of 2 planes values are estimated from samples")
+    assert sentence.startswith("On 1 of 2 planes 99 of 99 values are estimated from samples")
     assert details.surfaces([surface, estimate], cap=100.0)[-1] == sentence
+
+
+def test_planes_whose_points_all_became_exact_say_nothing(results: Results) -> None:
+    surface = results.planes["resnet20"]
+    assert surface.plane is not None
+    info = {**surface.info, "sampling": {"rtol": 0.02, "atol": 0.01}}
+    assert details.sampled([replace(surface, plane=as_sampled(surface.plane, error=0.0), info=info)]) == []

@@ -70,13 +70,14 @@ def test_a_preset_below_another_has_folders_of_its_own(tmp_path):
     upper = PARAMS.model_copy(update={"preset": "cifar-mini"})
     outputs = [
         {path for key in stage_keys(params) for path in make_task(workspace, params, key).outputs.values()}
+        | {workspace.plans(params.preset)}
         for params in (upper, BELOW)
     ]
     assert not any(a in (b, *b.parents) or b in a.parents for a in outputs[0] for b in outputs[1])
 
 
 def test_no_preset_lies_in_a_folder_of_results():
-    folders = {*KINDS, "metrics", "curves", "tables", "figures"}
+    folders = {*KINDS, "metrics", "curves", "tables", "figures", "stages"}
     assert folders == FOLDERS
     values = PARAMS.model_dump()
     for word in sorted(folders):

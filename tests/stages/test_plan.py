@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -5,12 +6,22 @@ import pytest
 import yaml
 from PIL import Image
 
-from lossatlas.closure import PACKAGE
+from lossatlas.closure import PACKAGE, SourceChangedError, source_hash
 from lossatlas.config import compose
 from lossatlas.files import read_json, sha256_file
 from lossatlas.paths import Workspace
-from lossatlas.stages.plan import KINDS, SHOWN, STUDIES, UnknownStageError, make_task, published, stage_keys
-from lossatlas.stages.planned import planned, write_planned
+from lossatlas.stages import task as tasks_of_stages
+from lossatlas.stages.plan import (
+    KINDS,
+    SHOWN,
+    STUDIES,
+    UnknownStageError,
+    expected_file,
+    make_task,
+    published,
+    stage_keys,
+)
+from lossatlas.stages.planned import planned, require_planned, write_planned
 from lossatlas.stages.runner import Runner
 from lossatlas.stages.task import Task
 
@@ -31,7 +42,7 @@ def test_every_kind_is_a_stage():
 @pytest.mark.parametrize("kind", STUDIES)
 def test_studies_depend_on_their_plan_and_on_the_kinds_that_they_read(kind):
     read = {item.key[0] for task in tasks(kind) for item in task.inputs.values()}
-    expected = {f"artifacts/plans/${{preset}}/{kind}.json", *(f"artifacts/${{preset}}/{name}" for name in read)}
+    expected = {f"artifacts/plans/${{preset}}/stages/{kind}.json", *(f"artifacts/${{preset}}/{name}" for name in read)}
     assert set(STAGES[kind]["deps"]) == expected
 
 
@@ -39,8 +50,15 @@ def test_studies_depend_on_their_plan_and_on_the_kinds_that_they_read(kind):
 def test_what_is_shown_depends_on_its_plan_all_artifacts_and_what_it_shows(kind):
     locate = published(WORKSPACE, "${preset}")
     shown = {locate(item.key) for item in tasks(kind)[0].inputs.values() if item.key[0] in SHOWN}
-    expected = {f"artifacts/plans/${{preset}}/{kind}.json", "artifacts/${preset}"}
+    expected = {f"artifacts/plans/${{preset}}/stages/{kind}.json", "artifacts/${preset}"}
     assert set(STAGES[kind]["deps"]) == expected | {path.relative_to(ROOT).as_posix() for path in shown}
+
+
+@pytest.mark.parametrize(("kind", "reads"), [("data", []), ("train", ["artifacts/${preset}/data/${item.data}"])])
+def test_data_and_runs_depend_on_their_plan_and_input(kind, reads):
+    assert STAGES[kind]["do"]["deps"] == [f"artifacts/plans/${{preset}}/stages/{kind}/${{key}}.json", *reads]
+    for task in tasks(kind):
+        assert [item.key[0] for item in task.inputs.values()] == ["data"] * len(reads)
 
 
 def test_the_plan_depends_on_all_that_it_is_made_of():
@@ -50,7 +68,7 @@ def test_the_plan_depends_on_all_that_it_is_made_of():
 class TestPlanned:
     def test_says_what_counts(self):
         files = planned(WORKSPACE, PARAMS)
-        run = files["train/resnet20.json"]
+        run = files["train/resnet20.json"]["resnet20"]
         assert run["settings"]["run"] == PARAMS.runs["resnet20"].model_dump()
         assert run["versions"]["torch"] == version("torch")
         assert run["code"]["models/resnet.py"] == sha256_file(PACKAGE / "models" / "resnet.py")
@@ -66,6 +84,63 @@ class TestPlanned:
         changed = compose(ROOT / "conf", ["preset=default", "runs.resnet20.seed=7", "tracking.live=false"])[0]
         before, after = planned(WORKSPACE, PARAMS), planned(WORKSPACE, changed)
         assert {name for name in before if before[name] != after[name]} == {"train/resnet20.json"}
+
+    @pytest.mark.parametrize(
+        ("changed", "expected"),
+        [
+            ("report/targets.yaml", {"figures.json", "check.json", "report.json"}),
+            ("report/page.html.j2", {"report.json"}),
+            ("landscape/slices.py", {"slices.json"}),
+            (
+                "models/densenet.py",
+                {"train/densenet121.json", "plane.json", "profile.json", "hessian.json", "probe.json"},
+            ),
+        ],
+    )
+    def test_an_edit_changes_the_files_of_what_uses_it(self, monkeypatch, changed, expected):
+        before = planned(WORKSPACE, PARAMS)
+        monkeypatch.setattr(
+            tasks_of_stages, "source_hash", lambda path: "new" if path == PACKAGE / changed else source_hash(path)
+        )
+        after = planned(WORKSPACE, PARAMS)
+        assert {name for name in before if before[name] != after[name]} == expected
+
+    def test_a_library_changes_the_files_of_what_computes_with_it(self, monkeypatch):
+        before = planned(WORKSPACE, PARAMS)
+        monkeypatch.setattr(tasks_of_stages, "version", lambda name: "0" if name == "jinja2" else version(name))
+        after = planned(WORKSPACE, PARAMS)
+        assert {name for name in before if before[name] != after[name]} == {"figures.json", "check.json", "report.json"}
+
+    def test_expected_values_change_the_check(self, tmp_path):
+        place = Workspace(tmp_path)
+        before = planned(place, PARAMS)
+        (tmp_path / expected_file("default")).parent.mkdir(parents=True)
+        (tmp_path / expected_file("default")).write_text("{}")
+        after = planned(place, PARAMS)
+        assert {name for name in before if before[name] != after[name]} == {"check.json"}
+
+    def test_what_is_the_same_is_left_as_it_is(self, tmp_path):
+        params, _ = compose(ROOT / "conf", ["preset=smoke"])
+        folder = write_planned(Workspace(tmp_path), params)
+        before = {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+        assert write_planned(Workspace(tmp_path), params) == folder
+        assert {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]} == before
+
+    def test_two_at_once_write_one_after_the_other(self, tmp_path):
+        several = [compose(ROOT / "conf", ["preset=smoke", f"runs.vgg9.seed={seed}"])[0] for seed in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            folders = list(pool.map(lambda params: write_planned(Workspace(tmp_path), params), several * 2))
+        assert sorted(path.name for path in folders[0].parent.iterdir()) == ["stages"]
+
+    def test_a_stage_that_is_not_as_planned_is_refused(self, tmp_path, monkeypatch):
+        params, _ = compose(ROOT / "conf", ["preset=smoke"])
+        write_planned(Workspace(tmp_path), params)
+        require_planned(Workspace(tmp_path), params, "train", "vgg9")
+        monkeypatch.setattr(tasks_of_stages, "version", lambda name: "0")
+        with pytest.raises(
+            SourceChangedError, match="stage line vgg9_interpolation is not as .*plans/smoke/stages says"
+        ):
+            require_planned(Workspace(tmp_path), params, "line")
 
     def test_what_is_no_longer_planned_goes(self, tmp_path):
         workspace = Workspace(tmp_path)

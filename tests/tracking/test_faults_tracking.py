@@ -1,6 +1,7 @@
 """Databases that cannot be written, servers that are away or do not answer, and two writers at once."""
 
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ import time
 import pytest
 
 from lossatlas.paths import Workspace
-from lossatlas.tracking import LiveCurves, TrackingError, collect, track
+from lossatlas.tracking import LiveCurves, TrackingError, collect, connection, track
 
 from .cases import HASH, STAGES
 from .place import Place
@@ -38,6 +39,33 @@ def test_a_database_that_cannot_be_used_is_one_line(place, results, harm):
     path = place.workspace.tracking / "mlflow.db"
     harm(path)
     with pytest.raises(TrackingError, match=rf"cannot log to sqlite:///{path} .*check that file") as caught:
+        run_all(place)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_is_not_read_as_a_whole_to_be_opened(place, results, monkeypatch):
+    statements = []
+    plain = sqlite3.connect
+
+    def traced(*arguments, **options):
+        database = plain(*arguments, **options)
+        database.set_trace_callback(statements.append)
+        return database
+
+    monkeypatch.setattr(connection.sqlite3, "connect", traced)
+    connection._require_database(place.workspace.tracking / "mlflow.db")
+    assert statements == ["select name from sqlite_master"]
+
+
+def test_damage_within_a_database_is_one_line(place, results):
+    run_all(place)
+    path = place.workspace.tracking / "mlflow.db"
+    ((page,),) = place.rows("select rootpage from sqlite_master where name = 'runs'")
+    ((size,),) = place.rows("pragma page_size")
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"x" * size
+    path.write_bytes(content)
+    with pytest.raises(TrackingError, match=rf"cannot log to sqlite:///{path} .*malformed.*check that file") as caught:
         run_all(place)
     assert "\n" not in str(caught.value)
 

@@ -60,7 +60,8 @@ class Evaluator:
         channels_last: store 4-D inputs and weights in channels-last order.
         fold: fold batch normalization where possible; False evaluates the network as it is.
         fuse: fuse convolutions with additions and ReLUs where possible, which is on a CPU in float32; this changes
-            results by rounding only. Batches whose outputs are not all finite are computed without.
+            results by rounding only. Batches whose outputs are not all finite, or whose largest
+            outputs tie, are computed without.
 
     Raises:
         ValueError: there is no data, a data set is empty or its lengths differ, labels are no integers or no classes of
@@ -264,7 +265,7 @@ class Evaluator:
         """Return the outputs in at least float32: half precision is widened, float64 kept."""
         if self._fused and self._fused.takes(inputs):
             logits: Tensor = self._outputs(self._fused, inputs)
-            if bool(logits.isfinite().all()):
+            if fusing.decided(logits):
                 return logits
         logits = self._outputs(self._net, inputs)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))

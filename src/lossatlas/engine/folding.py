@@ -81,8 +81,10 @@ def scattered(model: nn.Module) -> nn.Module:
     for tensor in itertools.chain(twin.parameters(), twin.buffers()):
         if tensor.is_floating_point():
             noise = torch.rand(tensor.shape, generator=draws).to(tensor)
-            # factors between 1/2 and 3/2; zero means and biases move too, variances stay positive
-            tensor.data.mul_(noise + 0.5).add_(noise, alpha=0.1 if tensor.dim() == 1 else 0.0)
+            # factors between 1/2 and 3/2; variances stay positive, and what is zero moves too: means, biases, and the
+            # weights of branches that start as nothing
+            alpha = 0.1 if tensor.dim() == 1 or not tensor.any() else 0.0
+            tensor.data.mul_(noise + 0.5).add_(noise, alpha=alpha)
     return twin
 
 

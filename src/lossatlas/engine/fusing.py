@@ -7,7 +7,7 @@ looked up when a network is fused; without them, and for any network that is not
 oneDNN's own ReLU turns NaN into 0, and would hide that a network overflows. Every ReLU is therefore made a leaky one of
 slope 2^-100, which keeps NaN and infinities and otherwise changes sums by far less than their rounding. The other
 operations that are let through keep them too. So outputs that are finite prove that there were none inside, and outputs
-that are not have to be computed again by the network as it was.
+that are not have to be computed again by the network as it was; and so do those that `decided` does not let pass.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from lossatlas.engine.tracing import overwritable, traced
+from lossatlas.engine.tracing import overwritable, traced, writes_to
 
 SLOPE = 2.0**-100
 
@@ -38,12 +38,28 @@ class Fused:
 
     def takes(self, inputs: Tensor) -> bool:
         """Tell whether `inputs` are such as the network was fused for, up to their number."""
-        return inputs.shape[1:] == self._shape and inputs.dtype is torch.float32
+        same = inputs.shape[1:] == self._shape and inputs.dtype is torch.float32
+        return same and not torch.is_autocast_enabled(inputs.device.type)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Return the outputs; they are the network's if all are finite, otherwise the network has to be asked."""
+        """Return the outputs; they are the network's if they are `decided`, otherwise the network has to be asked."""
         outputs: Tensor = self._module.forward(inputs)
         return outputs
+
+
+def decided(logits: Tensor) -> bool:
+    """Tell whether fused logits are the network's up to rounding, and the largest of each row is the network's too."""
+    # Where every ReLU of a layer is dead, the network's logits can tie exactly, for example at 0 without a bias, and
+    # what leaks through ours would choose a class. A tie at another value is kept as rounding absorbs the leaks, but
+    # a tie at 0 may be between some of the classes only, so the size of the largest logit says nothing: what counts
+    # is how far the largest two are apart. Leaks are 2^-100 of the maps inside, thus far below 2^-64 unless these are
+    # beyond 2^36 times the logits and 1; differences by rounding are at least 2^-24 of the logits compared.
+    if not bool(logits.isfinite().all()):
+        return False
+    if logits.shape[1] < 2:
+        return True
+    first, second = logits.topk(2, dim=1).values.unbind(1)
+    return bool((first - second > 2.0**-64 * logits.abs().amax(1).clamp(min=1.0)).all())
 
 
 def fuse(net: nn.Module, inputs: Tensor) -> Fused | None:
@@ -103,7 +119,7 @@ class _Rewriting:
                 continue
             # the convolution moves to the addition, must find its input there and cannot write to it while it reads
             before = term.all_input_nodes[0]
-            kept = before is not other and all(user.meta.get("overwritten") is not before for user in before.users)
+            kept = before is not other and not any(self._overwrites(user, before) for user in before.users)
             if kept and term.meta["shape"] == other.meta["shape"] and overwritable(other, node):
                 operation = torch.ops.mkldnn._convolution_pointwise_.binary
                 arguments = (other, before, *self._settings(layer, node), "add", 1.0, None, [], "")
@@ -111,6 +127,11 @@ class _Rewriting:
                 self._graph.erase_node(term)
                 return True
         return False
+
+    def _overwrites(self, user: fx.Node, node: fx.Node) -> bool:
+        """Tell whether an addition overwrites a node; a ReLU is made not to where the node is needed later."""
+        written = user.meta.get("kind") == "add" and writes_to(user, self._modules)
+        return node in (written, user.meta.get("overwritten"))
 
     def _fuse_relu(self, node: fx.Node) -> bool:
         before = node.all_input_nodes[0]

@@ -39,7 +39,7 @@ def traced(net: nn.Module, inputs: Tensor) -> fx.Graph | None:
     Raises:
         Exception: whatever the network raises because it cannot be traced.
     """
-    graph, modules = fx.Tracer().trace(net), dict(net.named_modules())
+    graph, modules = _Tracer().trace(net), dict(net.named_modules())
     for node in list(graph.nodes):
         node.meta["kind"] = _kind(node, modules)
         if node.meta["kind"] == "same":
@@ -59,6 +59,11 @@ def overwritable(node: fx.Node, by: fx.Node) -> bool:
     return node.meta["kind"] in _NEW and all(user < by and user.meta["kind"] != "view" for user in others)
 
 
+def writes_to(node: fx.Node, modules: Mapping[str, nn.Module]) -> fx.Node | None:
+    """Return what a known operation overwrites with its result, None if nothing."""
+    return node.all_input_nodes[0] if _writes(node, modules) else None
+
+
 def _kind(node: fx.Node, modules: Mapping[str, nn.Module]) -> str | None:
     if node.op in ("placeholder", "output") or (node.target is getattr and node.args[1] == "shape"):
         return "no"
@@ -71,16 +76,30 @@ def _known(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
     kind, before = node.meta["kind"], node.all_input_nodes
     if kind == "max":  # loses -inf, which must then come from a leaky ReLU: the ReLU itself has 0 there
         return before[0].meta["kind"] in ("relu", "max")
-    if kind == "add" and node.kwargs:  # a factor, or where to write to
+    if "out" in node.kwargs or (kind == "add" and (node.kwargs or len(node.args) != 2)):  # where to write to, a factor
         return False
-    return kind is not None and (overwritable(before[0], node) if _writes(node, modules) else True)
+    if kind is None:
+        return False
+    target = writes_to(node, modules)
+    return target is None or overwritable(target, node)
 
 
 def _writes(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
     if node.op == "call_module":
         return bool(getattr(modules[str(node.target)], "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
+    # PyTorch's functions give `inplace` its name when they are traced
     return name.endswith("_") or node.target is operator.iadd or bool(node.kwargs.get("inplace"))
+
+
+class _Proxy(fx.Proxy):
+    def __iadd__(self, other: Any) -> fx.Proxy:  # fx takes `a += b` for `a = a + b`, which leaves the old `a` alone
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+
+class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
 
 
 class _Shapes(fx.Interpreter):

@@ -11,7 +11,7 @@ from lossatlas.exports.mesh import Scale, Surface, surface_mesh
 from lossatlas.exports.solids import write_solid
 from lossatlas.exports.vtp import write_vtp
 from lossatlas.results import Line, Plane, Stored
-from lossatlas.results.storage import stored_kind
+from lossatlas.results.storage import MARK, stored_kind
 
 FORMATS = {
     ".vtp": "VTK PolyData, for ParaView: a surface with every quantity as point data",
@@ -75,7 +75,7 @@ def export(
     if kind == ".h5":
         if not isinstance(result, Plane | Line):
             raise ValueError(f".h5 surface files hold planes and lines, not a {result.KIND}; take .npz or .nc")
-        if stored_kind(path) is not None:
+        if _is_result(path):
             raise ValueError(f"{path} is a result of this program, which surface files of another one do not replace")
         write_li_surface(path, result)
     elif kind == ".npz":
@@ -83,3 +83,11 @@ def export(
     else:
         write_netcdf(path, result)
     return path
+
+
+def _is_result(path: Path) -> bool:
+    """Tell whether a file is a result of this program, damaged ones included."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(len(MARK)) == MARK or stored_kind(path) is not None

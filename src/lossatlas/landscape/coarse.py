@@ -45,6 +45,11 @@ class CoarseGrid:
         """The number of points."""
         return len(self.marks[0]) * len(self.marks[1])
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether every place of the whole grid is one of the points."""
+        return len(self) == len(self._axes[0]) * len(self._axes[1])
+
     def __contains__(self, place: Place) -> bool:
         """Tell whether a place of the whole grid is one of the points."""
         return all(i in marks for i, marks in zip(place, self.marks, strict=True))

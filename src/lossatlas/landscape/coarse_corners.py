@@ -42,8 +42,8 @@ class Corner:
 class Corners:
     """The values of the first images at the points of a coarse grid, row by row.
 
-    Memory does not grow with the number of points: only the rows in use are kept. With a folder each point is a file
-    there while its row is in use, so that a kill loses one point at most.
+    Memory does not grow with the number of rows: only those in use are kept. With a folder each point is a file there
+    while its row is in use, so that a kill loses one point at most, or two rows as the next one begins.
 
     Attributes:
         images: how many images.

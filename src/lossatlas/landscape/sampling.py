@@ -19,6 +19,9 @@ PIECE = 32
 class Sampling:
     """When the estimate of a point is good enough: `1.96 standard errors <= atol + rtol * |loss|`.
 
+    A standard error knows what the sample and the corners of the cell show. Images so rare that the first `minimum`
+    have none of them, with losses so large that they decide the mean, are missed where the corners lack them too.
+
     Attributes:
         rtol: tolerance of a loss, as a fraction of it.
         atol: tolerance of a loss, nats; added.

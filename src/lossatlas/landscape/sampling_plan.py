@@ -98,6 +98,8 @@ def _measured(
     draws = generator(sampling.seed, "sampling", "pilots", name)
     longest = max(len(x), len(y)) - 1
     grids = {k: CoarseGrid(x, y, (k,)) for k in sorted({-(-longest // cells) for cells in _CELLS} - {0, 1})}
+    if not grids:
+        return [], 0
     each = images * (1 + 4 * len(grids))
     pilots, spent = [], 0
     for _ in range(min(sampling.pilots, max(_LEAST, int(_SHARE * len(x) * len(y) * whole / each)))):

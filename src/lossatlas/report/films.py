@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Film:
             raise ValueError(f"fps = {fps!r} is impossible; allowed: a number above 0, up to 100")
         rate: Any = fps or min(max(frames / SECONDS, SLOWEST), FASTEST)  # matplotlib's types know whole rates only
         self._writer: AbstractMovieWriter = _Gif(rate) if kind == ".gif" else FFMpegWriter(rate, codec="h264")
-        self._last: Figure | None = None
+        self._begun = False
 
     def __enter__(self) -> Film:
         """Make room for the file that is being written."""
@@ -74,20 +75,35 @@ class Film:
 
     def add(self, figure: Figure) -> None:
         """Draw a figure as the next frame."""
-        if self._last is None:
+        if not self._begun:
             self._writer.setup(figure, str(self._draft), dpi=DPI)
+            self._begun = True
         self._writer.fig = figure
         self._writer.grab_frame()
-        self._last = figure
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         """Put the finished file in its place; after an error there is none."""
         with self._folder:
-            if self._last is None:
+            if not self._begun:
                 return
-            if kind is None and isinstance(self._writer, FFMpegWriter):
-                for _again in range(round(REST * self._writer.fps)):
-                    self._writer.grab_frame()
+            if kind is not None:
+                self._abandon()
+                return
+            try:
+                self._rest()
+            except BaseException:
+                self._abandon()
+                raise
             self._writer.finish()
-            if kind is None:
-                write_bytes(self.path, self._draft.read_bytes())
+            write_bytes(self.path, self._draft.read_bytes())
+
+    def _rest(self) -> None:
+        """Let the last frame stay; a GIF says so itself."""
+        if isinstance(self._writer, FFMpegWriter):
+            for _again in range(round(REST * self._writer.fps)):
+                self._writer.grab_frame()
+
+    def _abandon(self) -> None:
+        """End the writer's process; what it says then must not hide the error that came first."""
+        with suppress(Exception):
+            self._writer.finish()

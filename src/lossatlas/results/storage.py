@@ -66,7 +66,7 @@ UNITS = {
 # what is damaged never reaches the library.
 USER_BLOCK = 512
 _NO_COORDINATES = "This is a netCDF dimension but not a netCDF variable. "
-_MARK = b"lossatlas result, HDF5 from byte 512, sha256 "
+MARK = b"lossatlas result, HDF5 from byte 512, sha256 "
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # what h5py raises on files cut short or overwritten
 _HDF5_ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError)
@@ -116,7 +116,7 @@ def write_hdf5(
 
 
 def _head(content: bytes) -> bytes:
-    return (_MARK + sha256_bytes(content).encode() + b"\n").ljust(USER_BLOCK, b"\0")
+    return (MARK + sha256_bytes(content).encode() + b"\n").ljust(USER_BLOCK, b"\0")
 
 
 @contextmanager
@@ -146,8 +146,12 @@ def _is_label(data: Any) -> bool:
     return bytes(data.attrs.get("NAME", b"")).startswith(_NO_COORDINATES.encode())
 
 
-def read_hdf5(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_hdf5(path: Path | str, *kinds: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read what `write_hdf5` wrote: arrays and attributes.
+
+    Args:
+        path: the file.
+        kinds: of results that it may hold; the first is the one expected.
 
     Raises:
         FileNotFoundError: no such file.
@@ -163,8 +167,8 @@ def read_hdf5(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, An
             provenance = json.loads(attributes.get("provenance", "{}"))
     except _HDF5_ERRORS as error:
         raise ValueError(f"{path} is damaged or not an HDF5 file ({error}); remove it and compute it again") from error
-    if attributes.get("kind") != kind:
-        raise ValueError(f"{path} holds {attributes.get('kind', 'an unknown result')!r}, expected {kind!r}")
+    if attributes.get("kind") not in kinds:
+        raise ValueError(f"{path} holds {attributes.get('kind', 'an unknown result')!r}, expected {kinds[0]!r}")
     attributes["provenance"] = provenance
     return arrays, attributes
 
@@ -198,17 +202,19 @@ class Stored:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read from an HDF5 file.
+        """Read from an HDF5 file; where that holds the kind of a subclass, the result is of the subclass.
 
         Raises:
             FileNotFoundError: no such file.
             ValueError: the file is damaged or holds another kind of result.
         """
-        arrays, attributes = read_hdf5(path, cls.KIND)
-        types = {item.name: str(item.type) for item in fields(cls)}  # type: ignore[arg-type]
+        results = {**{result.KIND: result for result in cls.__subclasses__()}, cls.KIND: cls}
+        arrays, attributes = read_hdf5(path, cls.KIND, *results)
+        result = results[attributes["kind"]]
+        types = {item.name: str(item.type) for item in fields(result)}  # type: ignore[arg-type]
         found = arrays | {name: value for name, value in attributes.items() if name in types}
         if differing := types.keys() ^ found.keys():
             raise ValueError(f"{path} lacks or adds {', '.join(sorted(differing))}; remove it and compute it again")
         for name in (name for name, kind in types.items() if kind.startswith("tuple[str")):
             found[name] = tuple(json.loads(found[name]))
-        return cls(**found)
+        return result(**found)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from lossatlas.results.storage import Floats, Integers, Mask, Stored, stored_kind
+from lossatlas.results.storage import Floats, Integers, Mask, Stored
 
 VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 # what a sampled plane says of each point besides
@@ -34,7 +33,10 @@ class Line(Stored):
 
 @dataclass(frozen=True)
 class Plane(Stored):
-    """Losses and accuracies on a rectangular grid spanned by two directions from a checkpoint."""
+    """Losses and accuracies on a rectangular grid spanned by two directions from a checkpoint.
+
+    `load` returns a `SampledPlane` where the file holds one.
+    """
 
     KIND: ClassVar[str] = "plane"
     AXES: ClassVar[tuple[str, ...]] = ("x", "y")
@@ -49,13 +51,6 @@ class Plane(Stored):
     computed: Mask  # (nx, ny)
     note: str = ""  # why points are missing or not finite
     provenance: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """Read from an HDF5 file: a `SampledPlane` where the file holds one; see `Stored.load`."""
-        if cls is Plane and stored_kind(path) == SampledPlane.KIND:
-            return SampledPlane.load(path)  # type: ignore[return-value]
-        return super().load(path)
 
 
 @dataclass(frozen=True)

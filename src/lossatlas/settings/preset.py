@@ -34,7 +34,7 @@ from lossatlas.settings.studies import (
 FOLDERS = {
     *("data", "train", "line", "plane", "profile", "hessian", "trajectory", "probe", "invariance", "slices"),
     *("curve", "plane3", "fge", "ensemble", "sharpness", "figures", "check", "report"),
-    *("metrics", "curves", "tables"),
+    *("metrics", "curves", "tables", "stages"),
 }
 
 

@@ -55,13 +55,17 @@ def obeying_parent() -> Iterator[None]:
         yield
         return
     _worker.follow()
-    _worker.inside = _worker.open = True
-    try:
-        if _worker.told:
-            raise StoppedError(signal.SIGTERM)
-        yield
+    _worker.inside = True
+    try:  # while it is open a signal may raise at any place, so `inside` is only touched while it is not
+        try:
+            _worker.open = True
+            if _worker.told:
+                raise StoppedError(signal.SIGTERM)
+            yield
+        finally:
+            _worker.open = False
     finally:
-        _worker.inside = _worker.open = False
+        _worker.inside = False
 
 
 class _Worker:

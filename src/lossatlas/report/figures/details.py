@@ -84,18 +84,18 @@ def surfaces(shown: Sequence[Surface], *, cap: float, drawn_at: bool = False) ->
 def sampled(shown: Sequence[Surface]) -> list[str]:
     """Return which of some surfaces are estimates, from how many images, and how far they may lie off."""
     planes = [item.plane for item in shown if isinstance(item.plane, SampledPlane)]
-    if not planes:
+    errors = np.concatenate([np.empty(0), *(plane.train_loss_se.ravel() for plane in planes)])
+    images = np.concatenate([np.empty(0), *(plane.train_n.ravel() for plane in planes)])
+    guessed = np.isfinite(errors) & (errors > 0)
+    if not guessed.any():
         return []
-    which = "Every value is" if len(planes) == len(shown) else f"On {len(planes)} of {len(shown)} planes values are"
-    images = np.concatenate([plane.train_n.ravel() for plane in planes])
-    errors = np.concatenate([plane.train_loss_se[np.isfinite(plane.train_loss)] for plane in planes])
-    tolerances = {
-        (item.info["sampling"]["rtol"], item.info["sampling"]["atol"]) for item in shown if "sampling" in item.info
-    }
+    where = "" if len(planes) == len(shown) else f" On {len(planes)} of {len(shown)} planes"
+    tolerances = {(found["rtol"], found["atol"]) for item in shown if (found := item.info.get("sampling"))}
     allowed = " or ".join(f"{nats(atol)} + {percent(rtol)} of the loss" for rtol, atol in sorted(tolerances))
     return [
-        f"{which} estimated from samples of the images ({int(np.median(images)):,} at the median point, "
-        f"standard error at most {nats(float(errors.max(initial=0.0)))}), within {allowed} at 95 % confidence."
+        f"{where} {int(guessed.sum()):,} of {guessed.size:,} values are estimated from samples of the images "
+        f"({int(np.median(images[guessed])):,} at the median, standard error at most "
+        f"{nats(float(errors[guessed].max()))}), within {allowed} at 95 % confidence; the others are exact.".strip()
     ]
 
 
