@@ -121,7 +121,7 @@ def stale(run):
 
 
 # in preset `smoke`, by the networks they are of
-OF_VGG = {"line", "profile", "trajectory", "invariance", "curve", "plane3", "fge", "ensemble"}
+OF_VGG = {"line", "plane", "profile", "trajectory", "invariance", "curve", "plane3", "fge", "ensemble"}
 
 
 @pytest.mark.parametrize(
