@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(abspath $(VENV))/bin
-STAMP = $(VENV)/.lossatlas-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
+EXTRAS ?= dev
+STAMP = $(VENV)/.lossatlas-$(shell (echo $(EXTRAS); cat pyproject.toml constraints.txt) | cksum | tr ' ' '-')
 HERE = $(VENV)/.lossatlas-checkout
 PORT ?= 5000
 
@@ -43,7 +44,7 @@ install: $(STAMP) $(HERE)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/.lossatlas-*
-	python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	@echo "$(CURDIR)" > $(HERE)
 	touch $@
 
