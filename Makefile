@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export ITERATIVE_DO_NOT_TRACK = 1
 
-.PHONY: reproduce test lint ui bench clean install FORCE
+.PHONY: reproduce test lint docs ui bench clean install FORCE
 
 reproduce: install
 	@$(if $(PRESET),echo "Composing preset $(PRESET) into params.yaml" && lossatlas compose preset=$(PRESET),true)
@@ -29,8 +29,12 @@ lint: install
 	ruff format --check .
 	mypy
 
+docs: install
+	python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "docs: $(CURDIR)/build/docs/index.html"
+
 ui: install
-	lossatlas ui --port $(PORT)
+	lossatlas ui --port $(PORT) --open
 
 bench: install
 	python benchmarks/bench.py $(BENCH)

@@ -1,7 +1,8 @@
 """Measure how fast the package is beside a plain program and the machine's limit, and write a report.
 
 Usage: python benchmarks/bench.py [PART ...] [--images FOLDER] [--rounds 5] [--workers 2] [--set plane.images=4096]
-       (parts: limit plane hessian training sampled memory overhead; all by default; FOLDER/{train,test}/<class>/*.png)
+       (parts: limit plane hessian training sampled memory scaling overhead; all by default;
+       FOLDER/{train,test}/<class>/*.png)
 
 A part that is measured replaces its entry in `bench.json`; those of the others stay. `bench.md` is made from it, with
 what `gpu.py` has written beside it. `--tiny` tries everything in seconds; its numbers mean nothing.
@@ -21,6 +22,7 @@ import cases
 from hosts import cores, host_facts
 from lossatlas.files import write_text
 from options import Options
+from scaling_page import scaling_page
 from tables import markdown
 
 MODULES = {
@@ -30,6 +32,7 @@ MODULES = {
     "training": "training_times",
     "sampled": "sampled_counts",
     "memory": "memory_use",
+    "scaling": "scaling",
     "overhead": "overheads",
 }
 _SMALL = {"network": "resnet20", "points": 51, "reach": 1.0, "images": 8000}
@@ -55,7 +58,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "network": "resnet20",
         "images": 128,
         "points": 3,
-        "reach": 0.5,
+        "reach": 0.2,
         "tolerance": 1e-3,
         "ways": ["lanczos", "arpack"],
     },
@@ -69,6 +72,21 @@ SIZES: dict[str, dict[str, Any]] = {
         "timed": 50,
     },
     "memory": {"network": "resnet20", "images": 32, "points": [5, 20]},
+    "scaling": {
+        "network": "resnet20",
+        "images": 2048,
+        "points": 16,
+        "warm_points": 3,
+        "workers": [1, 2],
+        "counted_points": 4,
+        "batches": [1, 10, 100, 1000],
+        "seconds": 1.0,
+        "trivial_points": 20000,
+        "trivial_tasks": 1000,
+        "point_seconds": [0.01, 0.1, 1.0, 10.0],
+        "on_paper": [8, 64],
+        "paper_points": 251,
+    },
     "overhead": {"run_stages": True, "dvc": True},
 }
 _TINY_CASE = {"network": "resnet8w2", "epochs": 1, "train_images": 64, "points": 6, "reach": 0.5, "images": 96}
@@ -85,6 +103,17 @@ TINY: dict[str, dict[str, Any]] = {
     "training": {"network": "resnet8w2", "images": 32, "tests": 8, "batch_size": 16},
     "sampled": {"run": ["tiny"], "cases": {"tiny": _TINY_CASE}, "check": 8, "timed": 2},
     "memory": {"network": "resnet8w2", "images": 8, "points": [2, 3]},
+    "scaling": {
+        "network": "resnet8w2",
+        "images": 16,
+        "points": 3,
+        "warm_points": 2,
+        "counted_points": 2,
+        "batches": [1, 10],
+        "seconds": 0.05,
+        "trivial_points": 100,
+        "trivial_tasks": 20,
+    },
     "overhead": {"run_stages": False, "dvc": False},
 }
 
@@ -122,12 +151,13 @@ def merged(before: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any
 
 
 def write(folder: Path, results: Mapping[str, Any]) -> None:
-    """Write `bench.json`, and `bench.md` from it and from what was measured on a GPU."""
+    """Write `bench.json`, and the pages from it and from what was measured on a GPU."""
     write_text(folder / "bench.json", json.dumps(results, indent=1) + "\n")
     lines = folder / "gpu.jsonl"
     gpu = [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
     page = {**results, "gpu": {line["part"]: line for line in gpu}} if gpu else results
     write_text(folder / "bench.md", markdown(page))
+    write_text(folder / "scaling.md", scaling_page(results.get("scaling")))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lossatlas.data import NORMALIZATIONS, load_dataset, normalize
+from lossatlas.data import NORMALIZATIONS, DataSet, load_dataset, normalize
 from lossatlas.landscape.directions import Direction, random_direction
 from lossatlas.models import build
 from lossatlas.models.checkpoint import load_checkpoint
@@ -54,17 +55,41 @@ class Images:
         return normalize(self.pixels, NORMALIZATIONS["li"]), self.labels
 
 
+_FIELDS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def data_set(place: str | None) -> DataSet:
+    """Return the images of a folder or of an `.npz` file, or scikit-learn's digits where there is neither.
+
+    The file holds `train_images` and `test_images`, (n, h, w, 3) or (n, 3, h, w) uint8, `train_labels`, `test_labels`.
+
+    Raises:
+        ValueError: the file lacks an array.
+    """
+    if not place:
+        return load_dataset("digits", cache=ROOT / ".lossatlas" / "data")
+    if not place.endswith(".npz"):
+        return load_dataset("imagefolder", root=Path(place), cache=ROOT / ".lossatlas" / "data")
+    with np.load(place) as file:
+        missing = [name for name in _FIELDS if name not in file]
+        if missing:
+            raise ValueError(f"{place} has no array {missing[0]!r}; it must hold {', '.join(_FIELDS)}")
+        arrays = {name: torch.from_numpy(np.array(file[name])) for name in _FIELDS}
+    for name in ("train_images", "test_images"):
+        if arrays[name].shape[-1] == 3:
+            arrays[name] = arrays[name].permute(0, 3, 1, 2).contiguous()
+    labels = {name: arrays[name].to(torch.int64) for name in ("train_labels", "test_labels")}
+    classes = tuple(str(i) for i in range(int(max(values.max() for values in labels.values())) + 1))
+    return DataSet(**{**arrays, **labels}, classes=classes, name=Path(place).name)
+
+
 def images(folder: str | None, n: int, *, split: str = "train") -> Images:
-    """Return `n` images of an image folder, or scikit-learn's digits where there is none.
+    """Return `n` images of `data_set`.
 
     Digits have each pixel repeated to 32 x 32. Where there are too few images, shifted copies follow.
     """
-    if folder:
-        data = load_dataset("imagefolder", root=Path(folder), cache=ROOT / ".lossatlas" / "data")
-        source = f"image folder {data.name}"
-    else:
-        data = load_dataset("digits", cache=ROOT / ".lossatlas" / "data")
-        source = "scikit-learn's digits, each pixel repeated to 32 x 32"
+    data = data_set(folder)
+    source = f"images of {data.name}" if folder else "scikit-learn's digits, each pixel repeated to 32 x 32"
     pixels, labels = (getattr(data, f"{split}_{part}") for part in ("images", "labels"))
     if pixels.shape[-1] != 32:
         pixels = pixels.repeat_interleave(32 // pixels.shape[-1], 2).repeat_interleave(32 // pixels.shape[-1], 3)

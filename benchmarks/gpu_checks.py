@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ import torch
 
 import cases
 from gpu_times import Settings
-from lossatlas.data import NORMALIZATIONS, load_dataset, normalize
+from lossatlas.data import NORMALIZATIONS, normalize
 from lossatlas.engine.evaluator import Evaluator
+from lossatlas.engine.precision import products
 from lossatlas.landscape.curvature import HessianOperator
 from lossatlas.landscape.curve_learner import CurveLearner
 from lossatlas.landscape.curve_losses import curve_losses
@@ -47,7 +47,15 @@ def _network(family: str, *, seed: int = 0, **options: Any) -> torch.nn.Module:
 
 
 def agreement(settings: Settings) -> dict[str, Any]:
-    """Compare a small plane and the Hessian's extremes on the device with the same ones on the CPU."""
+    """Compare a small plane and the Hessian's extremes on the device with the same ones on the CPU.
+
+    Both in full precision, which the package computes in whatever PyTorch allows: TensorFloat-32 is switched on around.
+    """
+    with products(torch.device(settings.device), tf32=True):
+        return _agreement(settings)
+
+
+def _agreement(settings: Settings) -> dict[str, Any]:
     few, places = settings.sizes["few"], ("cpu", settings.device)
     data, differences = _noise(few), {}
     families: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -62,10 +70,12 @@ def agreement(settings: Settings) -> dict[str, Any]:
     model = _network("resnet", depth=20)
     some = _noise(min(few, 64))
     ends = [extremes(HessianOperator(model, some, batch_size=64, device=place)) for place in places]
+    highs, lows = ([getattr(end, name) for end in ends] for name in ("lambda_max", "lambda_min"))
     return {
+        "largest_relative_difference_of_eigenvalues": max(abs(v[1] / v[0] - 1) for v in (highs, lows)),
         "largest_relative_difference": differences,
-        "lambda_max": [end.lambda_max for end in ends],
-        "lambda_min": [end.lambda_min for end in ends],
+        "lambda_max": highs,
+        "lambda_min": lows,
         "products": [end.products for end in ends],
     }
 
@@ -113,8 +123,8 @@ def members(settings: Settings) -> dict[str, Any]:
 def studies(settings: Settings) -> dict[str, Any]:
     """Train networks, map their loss on a plane over the training set and eigenvalues over 1,000 images."""
     if settings.folder is None or settings.device == "cpu":
-        return {"measured": False, "reason": "needs a GPU and an image folder"}
-    data = load_dataset("imagefolder", root=Path(settings.folder), cache=cases.ROOT / ".lossatlas" / "data")
+        return {"measured": False, "reason": "needs a GPU and images"}
+    data = cases.data_set(settings.folder)
     return {name: _study(name, data, settings) for name in RUNS}
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +14,17 @@ import cases
 import plain
 from limit import copy_bandwidth, device_matrix_rate
 from lossatlas.engine.evaluator import Evaluator, model_state
+from lossatlas.engine.precision import Precision
+from lossatlas.engine.precision import products as products_of
 from lossatlas.landscape.curvature import HessianOperator
 from lossatlas.landscape.points import displaced, measured
 from lossatlas.training.loop import train
-from lossatlas.training.precision import forward_precision, tensor_cores
 from lossatlas.training.recipe import Recipe
 from pairing import in_turn, quotients, spread, timed
 from training_times import Splits
 
+# as evaluation and training name them
+EVALUATED: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
 PRECISIONS = ("float32", "tf32", "bf16")
 _POINTS = [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.5), (0.25, -0.75)]
 
@@ -45,6 +46,23 @@ class Settings:
             torch.cuda.synchronize()
 
 
+@dataclass(frozen=True)
+class Way:
+    """How points are evaluated."""
+
+    precision: Precision
+    batch_size: int
+    graph: bool
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.precision}, batches of {self.batch_size}{', CUDA graphs' if self.graph else ''}"
+
+
+def _gpu(device: str) -> bool:
+    return torch.device(device).type != "cpu"
+
+
 def limit(settings: Settings) -> dict[str, Any]:
     """Return the matrix product rate by precision, and the copy bandwidth."""
     rates = {
@@ -56,40 +74,27 @@ def limit(settings: Settings) -> dict[str, Any]:
 
 
 class Ours:
-    """Our evaluation of the points of a plane in one precision."""
+    """Our evaluation of the points of a plane in one way."""
 
-    def __init__(self, model: torch.nn.Module, data: Any, precision: str, batch_size: int, device: str) -> None:
+    def __init__(self, model: torch.nn.Module, data: Any, way: Way, device: str) -> None:
         """Bring everything to the device."""
-        self.device, self.precision = torch.device(device), precision
-        # an evaluator that knows precisions is told; else they are those of the surroundings
-        known = "precision" in inspect.signature(Evaluator).parameters
+        options = {"batch_size": way.batch_size, "precision": way.precision, "graph": way.graph}
         # what is fused is fused on a CPU, in float32
-        options: dict[str, Any] = {"fuse": False, **({"precision": precision} if known else {})}
-        self._surroundings = nullcontext if known else self._precise
-        # made in full precision: folding is checked to a tolerance that lower ones do not reach
-        with tensor_cores(tf32=False):
-            self.evaluator = Evaluator(model, {"train": data}, batch_size=batch_size, device=device, **options)
-        self.state = {name: t.to(self.device, copy=True) for name, t in model_state(model).items()}
+        self.evaluator = Evaluator(model, {"train": data}, device=device, fuse=False, **options)
+        self.state = {name: t.to(torch.device(device), copy=True) for name, t in model_state(model).items()}
         self.directions = [
-            type(d)(tensors={n: t.to(self.device) for n, t in d.tensors.items()}, weights=d.weights, kind=d.kind)
+            type(d)(tensors={n: t.to(device) for n, t in d.tensors.items()}, weights=d.weights, kind=d.kind)
             for d in cases.axes(model)
         ]
 
-    @contextmanager
-    def _precise(self) -> Iterator[None]:
-        cores = tensor_cores(tf32=self.precision == "tf32")
-        with cores, forward_precision(self.precision, self.device):
-            yield
-
     def point(self, at: tuple[float, float]) -> tuple[float, float]:
         """Return loss and accuracy at a point."""
-        with self._surroundings():
-            found = measured(self.evaluator, displaced(self.state, self.directions, at))
+        found = measured(self.evaluator, displaced(self.state, self.directions, at))
         return found["train_loss"], found["train_accuracy"]
 
 
 def plane_points(settings: Settings) -> dict[str, Any]:
-    """Return seconds per point by precision and batch size, agreement with float32, and the ratio to the plain loop."""
+    """Return seconds per point by way, agreement with float32, and the ratio of the fastest to the plain loop."""
     sizes, device = settings.sizes, settings.device
     name, some = sizes["network"], cases.images(settings.folder, sizes["images"])
     model, data = cases.network(name), some.normalized()
@@ -102,40 +107,50 @@ def plane_points(settings: Settings) -> dict[str, Any]:
         plain.move(net, weights, moves, _POINTS[0])
         return plain.loss_and_accuracy(net, usual, device=device)
 
-    exact = [Ours(model, data, "float32", sizes["batch_sizes"][0], device).point(at) for at in _POINTS]
-    tried: dict[str, Any] = {}
-    for precision in PRECISIONS:
-        for batch_size in sizes["batch_sizes"]:
-            ours = Ours(model, data, precision, batch_size, device)
-            found = [ours.point(at) for at in _POINTS]
-            seconds = [timed(lambda o=ours: o.point(_POINTS[0]), device=device)[1] for _ in range(settings.rounds)]
-            tried[f"{precision}, batches of {batch_size}"] = {
-                "seconds_per_point": spread(seconds),
-                "largest_relative_difference_of_loss_to_float32": max(
-                    abs(a[0] / b[0] - 1) for a, b in zip(found, exact, strict=True)
-                ),
-                "largest_difference_of_accuracy_to_float32": max(
-                    abs(a[1] - b[1]) for a, b in zip(found, exact, strict=True)
-                ),
-            }
-            del ours
-    fastest = min(tried, key=lambda key: tried[key]["seconds_per_point"]["median"])
-    precision, _, batch_size = fastest.partition(", batches of ")
-    ours = Ours(model, data, precision, int(batch_size), device)
+    ways = [
+        Way(p, n, g)
+        for p in EVALUATED
+        for n in sizes["batch_sizes"]
+        for g in ((False, True) if _gpu(device) else (False,))
+    ]
+    tried: dict[Way, dict[str, Any]] = {}
+    exact: list[tuple[float, float]] = []
+    for way in ways:  # the first is float32
+        ours = Ours(model, data, way, device)
+        found = [ours.point(at) for at in _POINTS]
+        exact = exact or found
+        seconds = [timed(lambda o=ours: o.point(_POINTS[0]), device=device)[1] for _ in range(settings.rounds)]
+        tried[way] = {
+            "seconds_per_point": spread(seconds),
+            "recorded": ours.evaluator.recorded > 0,
+            "largest_relative_difference_of_loss_to_float32": max(
+                abs(a[0] / b[0] - 1) for a, b in zip(found, exact, strict=True)
+            ),
+            "largest_difference_of_accuracy_to_float32": max(
+                abs(a[1] - b[1]) for a, b in zip(found, exact, strict=True)
+            ),
+        }
+        del ours
+    fastest = min(tried, key=lambda way: tried[way]["seconds_per_point"]["median"])
+    ours = Ours(model, data, fastest, device)
     calls: dict[str, Callable[[], Any]] = {"ours": lambda: ours.point(_POINTS[0]), "plain": plain_point}
     in_turn({"ours": calls["ours"]}, rounds=2)
-    results, seconds = in_turn(calls, rounds=settings.rounds, device=device)
+    # timed as PyTorch is by default, where convolutions on a GPU round; compared as it is exact
+    _, seconds = in_turn(calls, rounds=settings.rounds, device=device)
+    with products_of(torch.device(device), tf32=False):
+        expected = plain_point()
     return {
         "network": name,
         "images": len(some),
         "source": some.source,
-        "fastest": fastest,
+        "fastest": str(fastest),
         "seconds_per_point": spread(seconds["ours"]),
         "seconds_per_point_plain": spread(seconds["plain"]),
         "ratio": quotients(seconds["plain"], seconds["ours"]),
-        "relative_difference_of_loss_to_plain": abs(results["ours"][0][0] / results["plain"][0][0] - 1),
+        "relative_difference_of_loss_to_plain": abs(exact[0][0] / expected[0] - 1),
+        "difference_of_accuracy_to_plain": abs(exact[0][1] - expected[1]),
         "gigaoperations_per_image": cases.operations(model, some.pixels) / 1e9,
-        "tried": tried,
+        "tried": {str(way): found for way, found in tried.items()},
     }
 
 
@@ -148,13 +163,15 @@ def products(settings: Settings) -> dict[str, Any]:
     net, batches = cases.network(sizes["network"]).to(device), [tuple(part.to(device) for part in data)]
     operator = HessianOperator(model, data, batch_size=len(some), device=device)
     vector = torch.from_numpy(np.random.default_rng(0).standard_normal(operator.size))
+    placed = vector.to(device)
     calls: dict[str, Callable[[], Any]] = {
-        "ours": lambda: operator.product(vector).numpy(),
+        "ours": lambda: operator.product(placed),
         "plain": lambda: plain.hessian_product(net, batches, vector.numpy(), device=device),
     }
     in_turn(calls, rounds=2, device=device)
-    results, seconds = in_turn(calls, rounds=settings.rounds, device=device)
-    mine, theirs = results["ours"][0], results["plain"][0]
+    _, seconds = in_turn(calls, rounds=settings.rounds, device=device)
+    with products_of(torch.device(device), tf32=False):
+        mine, theirs = operator.product(placed).cpu().numpy(), calls["plain"]()
     return {
         "network": sizes["network"],
         "images": len(some),
@@ -172,8 +189,9 @@ def training(settings: Settings) -> dict[str, Any]:
     tried: dict[str, Any] = {}
     failed: dict[str, str] = {}
     for precision in PRECISIONS:
-        for compiled in (False, True) if device != "cpu" else (False,):
-            recipe = _recipe(epochs=1 + settings.rounds, precision=precision, compile=compiled)
+        # compiling takes a minute or two; in full precision the arithmetic takes the time
+        for compiled in (False, True) if _gpu(device) and precision != "float32" else (False,):
+            recipe = _recipe(epochs=1 + min(settings.rounds, 3), precision=precision, compile=compiled)
             key = precision + (", compiled" if compiled else "")
             try:
                 seconds = _trained(sizes["network"], splits, recipe, device)
@@ -226,14 +244,14 @@ def _trained(network: str, splits: Splits, recipe: Recipe, device: str) -> list[
 
 def synchronizations(settings: Settings) -> dict[str, Any]:
     """Return how often the host waits for the device, for each batch of a plane's point and of training."""
-    if settings.device == "cpu":
+    if not _gpu(settings.device):
         return {"counted": False}
     sizes = settings.sizes
     some = cases.images(settings.folder, 1280)
     model, data = cases.network(sizes["network"]), some.normalized()
     counts = []
     for batch_size in (640, 128):  # 2 and 10 batches
-        ours = Ours(model, data, "float32", batch_size, settings.device)
+        ours = Ours(model, data, Way("float32", batch_size, False), settings.device)
         ours.point(_POINTS[0])
         counts.append(_waits(lambda o=ours: o.point(_POINTS[0])))
     splits = [

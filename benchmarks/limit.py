@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from crew import Crew
+from lossatlas.engine.precision import products
 from options import Options
 from pairing import spread
 
@@ -52,16 +53,12 @@ def best_matrix_rate(seconds: float) -> float:
 
 def device_matrix_rate(precision: str, *, device: str, repeats: int = 20) -> float:
     """Return the operations per second of matrix products in `float32`, `tf32` or `bf16`, the best of a few sizes."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     best = 0.0
-    try:
+    with products(torch.device(device), tf32=precision == "tf32"):
         for size in GPU_SIZES if device != "cpu" else SIZES[:1]:
             a, b, out = (torch.randn(size, size, device=device, dtype=kind) for _ in range(3))
             best = max(best, 2.0 * size**3 / _device_seconds(lambda: torch.mm(a, b, out=out), device, repeats))  # noqa: B023
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
     return best
 
 

@@ -31,13 +31,15 @@ def _is_spread(value: Any) -> bool:
     return isinstance(value, Mapping) and value.keys() == {"median", "lowest", "highest", "rounds"}
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value, or a spread as median and extremes."""
     if _is_spread(value):
         return f"{number(value['median'])} ({number(value['lowest'])} to {number(value['highest'])})"
     return number(value)
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
@@ -49,9 +51,9 @@ def _targets(results: Mapping[str, Any]) -> str:
         middle = value["median"] if _is_spread(value) else value
         unit = f" {target.unit}" if target.unit else ""
         verdict = _NOT if not isinstance(middle, int | float) else "met" if target.met(middle) else "not met"
-        shown = _NOT if verdict == _NOT else _shown(value) + unit
-        rows.append([target.what, f"{target.relation} {number(target.bound)}{unit}", shown, verdict])
-    return _table(["what", "target", "measured", "verdict"], rows)
+        text = _NOT if verdict == _NOT else shown(value) + unit
+        rows.append([target.what, f"{target.relation} {number(target.bound)}{unit}", text, verdict])
+    return table(["what", "target", "measured", "verdict"], rows)
 
 
 def _rows(value: Any, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
@@ -59,7 +61,7 @@ def _rows(value: Any, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
         for name, item in value.items():
             yield from _rows(item, (*path, str(name)))
     else:
-        yield [" / ".join(name.replace("_", " ") for name in path), _shown(value)]
+        yield [" / ".join(name.replace("_", " ") for name in path), shown(value)]
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -72,7 +74,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         _targets(results),
     ]
     for name, part in results.items():
-        facts = "; ".join(f"{fact.replace('_', ' ')} {_shown(value)}" for fact, value in part.get("host", {}).items())
+        facts = "; ".join(f"{fact.replace('_', ' ')} {shown(value)}" for fact, value in part.get("host", {}).items())
         rows = list(_rows({key: value for key, value in part.items() if key != "host"}))
-        parts += [f"## {name}", *([f"Measured on: {facts}."] if facts else []), _table(["measured", "value"], rows)]
+        parts += [f"## {name}", *([f"Measured on: {facts}."] if facts else []), table(["measured", "value"], rows)]
     return "\n\n".join(parts) + "\n"

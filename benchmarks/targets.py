@@ -92,6 +92,8 @@ TARGETS = (
     Target("GPU: the same, plain loop, ours = 1", ("gpu", "plane", "ratio"), "at least", 30, "x"),
     Target("GPU: Hessian products, plain double-backward, ours = 1", ("gpu", "products", "ratio"), "at least", 3, "x"),
     Target("GPU: ResNet-56 training epoch", ("gpu", "training", "seconds_per_epoch"), "at most", 3, "s"),
+    Target("a plane on 2 Dask workers: efficiency", ("scaling", "efficiency", "2 workers"), "at least", 0.9),
+    Target("a plane on 1 or 2 workers: the same bytes", ("scaling", "same_bytes"), "at least", 1),
     Target("memory: growth of a plane's peak, 16 times the points", ("memory", "growth_mib"), "at most", 1, "MiB"),
     Target("memory: places that hold a direction", ("memory", "copies_of_a_direction"), "at most", 1),
     Target("no-op `dvc repro` of the default preset", ("overhead", "dvc_repro", "seconds"), "at most", 10, "s"),

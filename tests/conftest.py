@@ -17,6 +17,13 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def bars_again():
+    """Commands that were called in this process switched progress bars off for it and its children."""
+    yield
+    os.environ.pop("LOSSATLAS_PROGRESS", None)
+
+
 @pytest.fixture
 def repository(tmp_path):
     """A temporary copy of the repository, and what runs commands in it."""

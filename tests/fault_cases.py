@@ -35,7 +35,8 @@ class Place:
         root.mkdir()
         (root / "dvc.yaml").touch()
         shutil.copytree(REPOSITORY / "conf", self.workspace.conf)
-        self.params = write_params(self.workspace, [*TINY, *overrides])
+        self.overrides = (*TINY, *overrides)
+        self.params = write_params(self.workspace, list(self.overrides))
 
     def publish(self, *key):
         return Runner(self.workspace, self.params).publish(key)

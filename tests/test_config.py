@@ -152,3 +152,14 @@ def test_params_that_are_missing_or_broken_name_the_remedy(tmp_path):
 def test_seed_zero_is_a_seed():
     assert compose(CONF, ["preset=smoke"])[0].runs["resnet20"].seed == 0
     assert compose(CONF, ["preset=smoke", "seed=7"])[0].planes["resnet20"].seed == 7
+
+
+@pytest.mark.parametrize("uri", ["postgresql+psycopg://me:s3cret@host/db", "postgresql://me:s3c/r@et@host/db"])
+def test_a_password_in_an_address_is_not_told(uri):
+    wrong = ["preset=smoke", f'tracking.uri="{uri}"', "seed=-1"]
+    with pytest.raises(ConfigError, match=r"tracking.uri=.*me:\*\*\*@host/db") as caught:
+        compose(CONF, wrong)
+    assert "s3c" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"tracking.uri: String should match pattern") as caught:
+        compose(CONF, ["preset=smoke", "tracking.uri=me:s3cret@host"])
+    assert "found" not in str(caught.value)

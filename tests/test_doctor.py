@@ -122,7 +122,7 @@ BROKEN = {
         ["cuda:63 is not here", "compose device=cpu"],
     ),
     "more workers than cores": (
-        lambda place: change(place, executor={"kind": "process", "workers": 4096}),
+        lambda place: change(place, executor={"kind": "processes", "workers": 4096}),
         "note",
         "threads",
         ["4096"],
@@ -235,7 +235,7 @@ def test_dvc_that_is_running_and_a_database_that_is_held(place):
 
 def test_a_server_that_answers(place):
     with socket.create_server(("127.0.0.1", 0)) as server:
-        uri = f"postgresql://127.0.0.1:{server.getsockname()[1]}/x"
+        uri = f"mysql://127.0.0.1:{server.getsockname()[1]}/x"
         change(place, tracking={"uri": uri, "experiment": "x", "live": True})
         assert str(found(place)["tracking"]) == f"ok       tracking: {uri} answers"
 

@@ -76,9 +76,9 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
 @pytest.mark.parametrize(
     ("number", "whole", "executor"),
     [
-        (signal.SIGTERM, False, "local"),
-        (signal.SIGINT, True, "local"),
-        (signal.SIGTERM, False, "serial"),
+        (signal.SIGTERM, False, "processes"),
+        (signal.SIGINT, True, "processes"),
+        (signal.SIGTERM, False, "inline"),
     ],
     ids=["SIGTERM to the parent", "Ctrl-C to all", "SIGTERM without workers"],
 )
@@ -140,7 +140,7 @@ runner.publish = publish
 
 def test_a_second_command_waits_for_an_orphan_with_a_line(tmp_path):
     """The orphan of a killed run works on; the next run of the same stage finds its lock."""
-    place = Place(tmp_path / "place", "sizes.epochs=1", "runs.resnet20.train.checkpoints=[]")
+    place = Place(tmp_path / "place", "sizes.epochs=1", "runs.resnet20.train.checkpoints=[1]")
     place.publish(*DATA)
     orphan = place.start("stage", *TRAIN, setup=ORPHAN)
     root = place.workspace.root

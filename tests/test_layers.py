@@ -9,7 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lossatlas"
 
-GROUND = {"config", "settings", "paths", "results", "randomness", "data", "files", "progress", "closure", "shape"}
+GROUND = {"config", "settings", "paths", "results", "randomness", "data"}
+GROUND |= {"files", "sealed", "progress", "closure", "shape"}
 ENGINE = {"engine"}
 SCIENCE = {"models", "training", "landscape", "ensembles"}
 LAYERS = {
@@ -20,9 +21,14 @@ LAYERS = {
     "tracking": GROUND | {"tracking"},
     "report": GROUND | {"report"},
     "exports": GROUND | {"report", "exports"},
-    "stages": GROUND | ENGINE | SCIENCE | {"report", "tracking", "stages"},
+    # executors beyond this machine: the only place that knows Dask
+    "cluster": GROUND | ENGINE | {"cluster"},
+    "stages": GROUND | ENGINE | SCIENCE | {"cluster", "report", "tracking", "stages"},
+    # commands for networks that belong to nobody's pipeline
+    "own": GROUND | ENGINE | SCIENCE | {"report", "exports", "own"},
     "doctor": GROUND | {"tracking", "doctor"},
-    "cli": GROUND | ENGINE | SCIENCE | {"report", "tracking", "exports", "stages", "doctor", "cli"},
+    "__main__": {"cli"},
+    "cli": GROUND | ENGINE | SCIENCE | {"report", "tracking", "exports", "cluster", "stages", "own", "doctor", "cli"},
 }
 # Settings of a network are checked against the table of networks, which needs no torch.
 EXCEPTIONS = {(f"settings/{name}.py", "lossatlas.models") for name in ("runs", "trainings")}
@@ -65,6 +71,8 @@ def test_imports_point_down(path):
             assert rest.split(".")[0] in LAYERS[place(path)], f"{path.name} imports {name}"
         if place(path) in NO_TOOLS:
             assert root not in TOOLS, f"{path.name} imports {name}"
+        if place(path) != "cluster":
+            assert root not in {"dask", "distributed"}, f"{path.name} imports {name}"
         if place(path) in {"report", "exports"}:
             assert root not in {"torch", "torchvision", "sklearn"}, f"{path.name} imports {name}"
 

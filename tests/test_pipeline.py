@@ -1,6 +1,7 @@
 """The whole pipeline, preset `smoke`, in temporary copies of the repository."""
 
 import json
+import shutil
 import sqlite3
 
 import pytest
@@ -61,6 +62,11 @@ def test_every_stage_published(smoke):
     assert set(json.loads((folder / "reports/smoke/sharpness.json").read_text())["runs"]) >= {"resnet20", "vgg9"}
     assert (folder / "reports/smoke/report.html").stat().st_size > 100_000
     assert list((folder / "reports/smoke/figures").glob("*.png"))
+    drawn = {path.stem for path in (folder / "reports/smoke/figures").glob("*.png")}
+    assert {path.stem for path in (folder / "reports/smoke/vector").glob("*.svg")} == drawn
+    assert (folder / "reports/smoke/explorer.html").stat().st_size > 1_000_000
+    assert "(figures/figure-5.png)" in (folder / "reports/smoke/report.md").read_text()
+    assert (folder / "reports/smoke/lines/vgg9_interpolation.csv").is_file()
 
 
 def test_the_second_time_does_nothing(smoke):
@@ -69,9 +75,35 @@ def test_the_second_time_does_nothing(smoke):
 
 
 def test_checks_pass_and_are_told(smoke):
+    """The fresh run is compared with committed values of the same preset, never with the papers."""
     _, run = smoke
-    told = run("lossatlas", "check").stdout
-    assert "pass" in told and "fail" not in told.split()
+    assert "0 fail" in run("lossatlas", "check").stdout
+    found = json.loads(run("lossatlas", "check", "--json").stdout)
+    assert found["failures"] == [] and found["regime"] == "embedded"
+    compared = {item["id"]: item["verdict"] for item in found["checks"] if item["id"].startswith("expected/")}
+    assert len(compared) == 10 and set(compared.values()) == {"pass"}  # five runs, before the first step and at the end
+    numbers = [item for item in found["numbers"] if item["unit"]]
+    assert len(numbers) > 150 and {item["verdict"] for item in numbers} <= {"not compared", "not run"}
+
+
+def test_a_reader_pulls_the_results_and_computes_nothing(smoke, tmp_path):
+    folder, run = smoke
+    remote, clone = tmp_path / "remote", tmp_path / "clone"
+    add = ("dvc", "remote", "add", "--local", "--default", "results", str(remote))
+    run(*add)
+    run("dvc", "push")
+    take = copy_repository(clone)
+    for name in ("params.yaml", "dvc.lock"):
+        shutil.copy(folder / name, clone / name)
+    shutil.copytree(folder / "reports/smoke", clone / "reports/smoke", dirs_exist_ok=True)
+    take(*add)
+    take("dvc", "pull")
+    assert hashes(clone, "artifacts/smoke/train") == hashes(folder, "artifacts/smoke/train") != {}
+    told = take("dvc", "repro").stdout
+    ran = {line.split("'")[1] for line in told.splitlines() if line.startswith("Running stage")}
+    assert ran == {"plan", "data@digits"}  # what depends on the machine
+    assert "up to date" in take("dvc", "status").stdout
+    assert hashes(clone, "artifacts/smoke", "reports/smoke") == hashes(folder, "artifacts/smoke", "reports/smoke")
 
 
 def test_dvc_shows_metrics_plots_and_parameters(smoke):
@@ -102,7 +134,7 @@ def test_tracking_names_the_report_and_the_database(tracked):
     folder, _, first = tracked
     assert f"report: {folder / 'reports/smoke/report.html'}" in first
     assert "tracking/mlflow.db" in first
-    assert count_rows(folder)["runs"] == 25  # data, five trainings, eighteen studies and the report
+    assert count_rows(folder)["runs"] == 26  # data, five trainings, nineteen studies and the report
 
 
 def test_tracking_twice_adds_nothing(tracked):
@@ -128,7 +160,7 @@ OF_VGG = {"line", "plane", "profile", "trajectory", "invariance", "curve", "plan
     ("file", "expected"),
     [
         ("src/lossatlas/report/page.py", {"report"}),
-        ("src/lossatlas/report/figures/style.py", {"figures"}),
+        ("src/lossatlas/report/figures/style.py", {"figures", "explorer"}),
         ("src/lossatlas/models/vgg.py", {"train@vgg9", "train@vgg9_large", "train@vgg9_sse", *OF_VGG}),
         ("src/lossatlas/config.py", set()),
         ("src/lossatlas/tracking/store.py", set()),

@@ -33,3 +33,23 @@ def test_an_error_passes_and_closes_the_bar(monkeypatch):
         advance(1)
         raise ValueError("stop")
     assert terminal.getvalue().endswith("\n")
+
+
+def test_no_bar_where_a_command_was_told_to_be_quiet(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("LOSSATLAS_PROGRESS", "off")
+    with progress("line", 3) as advance:
+        advance(1)
+    assert terminal.getvalue() == ""
+
+
+def test_a_bar_below_others_has_its_own_row_and_is_wiped(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("LOSSATLAS_PROGRESS", "")
+    with progress("all", 4, unit="stages", row=2) as advance:
+        advance(4)
+    drawn = terminal.getvalue()
+    assert drawn.startswith("\n\n\rall:   0%") and drawn.endswith("\x1b[A\x1b[A")
+    assert not drawn.rpartition("\r")[2].removesuffix("\x1b[A\x1b[A").strip()

@@ -309,3 +309,12 @@ def test_paths_may_be_strings(kind, tmp_path, monkeypatch):
     (tmp_path / "cut.h5").write_bytes(b"no")
     with pytest.raises(ValueError, match="cut.h5 is damaged"):
         type(result).load("cut.h5")
+
+
+def test_nan_of_either_sign_are_the_same_bytes(tmp_path):
+    """Processors give either, and a journal's reader may give the other."""
+    for name, bad in (("plus", np.nan), ("minus", -np.nan)):
+        values = {key: np.array([0.5, bad]) for key in Line.DIMS if key != "computed"}
+        Line(alpha=np.arange(2.0), computed=np.ones(2, bool), **values).save(tmp_path / name)
+    assert np.signbit(-np.nan)
+    assert (tmp_path / "plus").read_bytes() == (tmp_path / "minus").read_bytes()

@@ -95,6 +95,7 @@ REFUSED = {
     f"{PLANE}/path": ({"curve": "nothing"}, ["planes3.vgg9_bezier.path.curve = 'nothing'", "known: vgg9_bezier"]),
     f"{PLANE}/margin": (0.0, ["planes3.vgg9_bezier.margin", "greater than 0"]),
     f"{PLANE}/statistics": ("interpolated", ["planes3.vgg9_bezier.statistics", "'frozen' or 'refreshed'"]),
+    "planes/resnet20_epoch1/epoch": (2, ["planes.resnet20_epoch1.run = 'resnet20' at epoch 2", "(epochs 0 to 3)"]),
     # cycles
     f"{CYCLES}/run": ("nobody", ["fges.vgg9.run = 'nobody'", "known: "]),
     f"{CYCLES}/start": (4, ["fges.vgg9.run = 'vgg9' at epoch 4", "(epochs 0 to 3)"]),

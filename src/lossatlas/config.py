@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def validate(values: Any, *, source: str) -> Params:
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             message = "unknown key"
-        elif not isinstance(first.get("input"), dict):
+        elif not isinstance(first.get("input"), dict) and not key.endswith(".uri"):  # which may have a password
             message = f"{message} (found {first.get('input')!r})"
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise ConfigError(f"{source}: {key + ': ' if key else ''}{message}{more}") from None
@@ -79,7 +80,9 @@ def compose(conf: Path, overrides: Sequence[str]) -> tuple[Params, str]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    source = " ".join(["composed from", *(overrides or ["the defaults"])])
+    # an override may have a password in an address
+    told = [re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", override) for override in overrides]
+    source = " ".join(["composed from", *(told or ["the defaults"])])
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf.resolve())):
             config = hydra_compose("config", overrides=list(overrides))

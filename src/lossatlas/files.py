@@ -24,7 +24,7 @@ _REMEDIES = {
 
 
 @contextmanager
-def _naming(path: Path, *others: Path) -> Iterator[None]:
+def naming(path: Path, *others: Path) -> Iterator[None]:
     """Let errors of the file system that concern `path`, the temporary `others` or no path name `path` and a remedy."""
     try:
         yield
@@ -47,13 +47,13 @@ def replacing(path: Path | str) -> Iterator[Path]:
         OSError: `path` cannot be written; the text names it, also where the system does not (a full disk).
     """
     path = Path(path)
-    with _naming(path):
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        with _naming(path, temporary):
+        with naming(path, temporary):
             yield temporary
             _flush(temporary)
             temporary.chmod(0o644)
@@ -175,14 +175,14 @@ def publish(source: Path, target: Path) -> None:
     Raises:
         OSError: `target` cannot be written; the text names it.
     """
-    with _naming(target):
+    with naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
     if source.is_file():
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)
         return
-    with _naming(target):
+    with naming(target):
         holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     try:
         fresh = holder / "new"

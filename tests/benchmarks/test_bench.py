@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 
@@ -54,7 +55,7 @@ def run(bench, folder):
     return run
 
 
-@pytest.mark.parametrize("part", ["limit", "plane", "hessian", "training", "memory", "overhead"])
+@pytest.mark.parametrize("part", ["limit", "plane", "hessian", "training", "memory", "scaling", "overhead"])
 def test_each_part_writes_its_entry(run, part):
     results, page = run(part)
     entry = results[part]
@@ -62,6 +63,12 @@ def test_each_part_writes_its_entry(run, part):
     assert all(math.isfinite(number) for number in numbers(entry))
     assert f"## {part}" in page
     assert "| what | target | measured | verdict |" in page
+
+
+def test_workers_give_the_same_bytes_and_a_page_for_the_documentation(run, folder):
+    results, _ = run("scaling")
+    assert results["scaling"]["same_bytes"] is True
+    assert "| 2 workers |" in (folder / "scaling.md").read_text()
 
 
 def test_the_exact_plane_is_exact(run):
@@ -187,6 +194,24 @@ def test_images_repeat_only_with_shifts(scripts):
     assert len(many.pixels.flatten(1).unique(dim=0)) > 2900
 
 
+def test_images_of_an_npz_file(scripts, tmp_path):
+    import cases
+
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8), np.arange(12, dtype=np.uint8) % 3
+    arrays = {"train_images": pixels, "train_labels": labels, "test_images": pixels[:4], "test_labels": labels[:4]}
+    np.savez(tmp_path / "some.npz", **arrays)
+    found = cases.images(str(tmp_path / "some.npz"), 9)
+    assert found.source == "images of some.npz"
+    np.testing.assert_array_equal(found.pixels.numpy(), pixels[:9].transpose(0, 3, 1, 2))
+    assert found.labels.tolist() == labels[:9].tolist()
+    assert len(cases.images(str(tmp_path / "some.npz"), 4, split="test")) == 4
+    del arrays["test_labels"]
+    np.savez(tmp_path / "less.npz", **arrays)
+    with pytest.raises(ValueError, match="has no array 'test_labels'; it must hold train_images, train_labels"):
+        cases.data_set(str(tmp_path / "less.npz"))
+
+
 def test_the_gpu_program_runs_without_one_and_goes_on_where_it_was(scripts, tmp_path, capsys):
     import gpu
 
@@ -196,11 +221,12 @@ def test_the_gpu_program_runs_without_one_and_goes_on_where_it_was(scripts, tmp_
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["part"] for line in lines] == ["limit", "plane", "products", "training", "synchronizations", "studies"]
     assert all(math.isfinite(number) for line in lines for number in numbers(line))
-    assert lines[1]["relative_difference_of_loss_to_plain"] < 1e-3
+    assert lines[1]["relative_difference_of_loss_to_plain"] < 1e-5
+    assert list(lines[1]["tried"]) == [f"{p}, batches of 16" for p in ("float32", "tf32", "bfloat16")]
     assert lines[2]["relative_difference"] < 1e-4
-    gpu.main(["limit", "members", *fixed])
-    assert [json.loads(line)["part"] for line in file.read_text().splitlines()][-1] == "members"
-    assert len(file.read_text().splitlines()) == 7
+    gpu.main(["limit", "members", "agreement", *fixed])
+    assert [json.loads(line)["part"] for line in file.read_text().splitlines()][6:] == ["members", "agreement"]
+    assert json.loads(file.read_text().splitlines()[-1])["largest_relative_difference_of_eigenvalues"] == 0
     gpu.main(["curves", "--budget", "-1", *fixed])
     assert "no time for curves" in capsys.readouterr().err
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lossatlas.data import augment
+from lossatlas.data import augment, draw_moves, moved
 from lossatlas.randomness import generator
 
 
@@ -73,6 +73,24 @@ def test_impossible_arguments_are_refused():
         augment(batch(), generator(0, "augment"), padding=-1)
     with pytest.raises(ValueError, match="augment raw pixels, normalize afterwards"):
         augment(batch().float(), generator(0, "augment"))
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_moves_of_an_epoch_are_those_of_its_batches_one_after_the_other(flip):
+    images, sizes = batch(count=17), [7, 7, 3]
+    stream = generator(4, "augment")
+    expected = [augment(part, stream, padding=2, flip=flip) for part in images.split(sizes)]
+    whole = draw_moves(sizes, generator(4, "augment"), padding=2, flip=flip)
+    found = [moved(part, moves) for part, moves in zip(images.split(sizes), whole.split(sizes), strict=True)]
+    assert torch.equal(torch.cat(found), torch.cat(expected))
+    assert torch.equal(moved(images, whole), torch.cat(expected))
+
+
+def test_impossible_moves_are_refused():
+    with pytest.raises(ValueError, match="padding = -1 must be at least 0"):
+        draw_moves([2], generator(0, "augment"), padding=-1)
+    with pytest.raises(ValueError, match="padding = 5 must lie in 0 to 4 for 5 x 7 pixels"):
+        moved(batch(), draw_moves([6], generator(0, "augment"), padding=5))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

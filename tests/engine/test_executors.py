@@ -1,5 +1,7 @@
 import os
 import sys
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -7,7 +9,15 @@ import torch
 
 from engine.cases import chunk
 from lossatlas.engine import executors
-from lossatlas.engine.executors import SerialExecutor, make_executor
+from lossatlas.engine.executors import (
+    UNKNOWN_WIDTH,
+    InlineExecutor,
+    TaskLostError,
+    lost,
+    process_pool,
+    single_threaded,
+    width,
+)
 
 
 def _fail(x):
@@ -23,24 +33,24 @@ def _line(_):
 
 
 def test_every_worker_draws_its_progress_on_a_line_of_its_own():
-    with make_executor("process", 2) as executor:
+    with process_pool(2) as executor:
         assert set(executor.map(_line, range(40))) <= {"0", "1"}
 
 
 def test_results_do_not_depend_on_workers_or_chunks():
     points = np.linspace(-0.5, 0.5, 5)
-    with make_executor("serial") as executor:
+    with InlineExecutor() as executor:
         alone = np.concatenate(list(executor.map(chunk, [points])))
         single = np.concatenate(list(executor.map(chunk, points[:, None])))
-    with make_executor("process", 2) as executor:
+    with process_pool(2) as executor:
         spread = np.concatenate(list(executor.map(chunk, [points[:1], points[1:3], points[3:]])))
         threads, processes = zip(*executor.map(_threads, range(2)), strict=True)
     assert alone.tobytes() == single.tobytes() == spread.tobytes()
     assert set(threads) == {1} and os.getpid() not in processes
 
 
-def test_the_serial_executor_keeps_the_contract_of_futures():
-    with SerialExecutor() as executor:
+def test_the_inline_executor_keeps_the_contract_of_futures():
+    with InlineExecutor() as executor:
         good, bad = executor.submit(pow, 2, 3), executor.submit(_fail, "x")
         assert good.done() and good.result() == 8
         assert isinstance(bad.exception(), KeyError)
@@ -53,24 +63,44 @@ def test_an_interrupt_is_not_swallowed():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        SerialExecutor().submit(interrupted)
+        InlineExecutor().submit(interrupted)
 
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_no_workers_are_refused(workers):
     with pytest.raises(ValueError, match=f"workers = {workers} is impossible; allowed: 1 or more"):
-        make_executor("process", workers)
-
-
-def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="executor kind = 'dusk' is unknown; allowed: process, serial"):
-        make_executor("dusk")
+        process_pool(workers)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="cores of a process are known on Linux")
 def test_one_process_per_core_that_may_be_used(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 3, 5})
-    with make_executor("process") as executor:
-        assert executor._max_workers == 3
+    with process_pool() as executor:
+        assert width(executor) == 3
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert executors._cores() == os.cpu_count()
+    assert executors.cores() == os.cpu_count()
+
+
+def test_a_process_gets_its_threads_back():
+    torch.set_num_threads(2)
+    with pytest.raises(KeyError), single_threaded():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 2
+
+
+def test_executors_say_how_many_workers_they_have():
+    class Rank:
+        num_workers = 5
+
+    with ThreadPoolExecutor(3) as threads:
+        assert width(threads) == 3
+    assert width(InlineExecutor()) == 1 and width(Rank()) == 5
+    assert width(object()) == UNKNOWN_WIDTH
+
+
+def test_errors_of_workers_are_told_from_those_of_tasks():
+    assert lost(KeyError("x")) == ""
+    assert lost(BrokenProcessPool()) == "a worker process was killed (by the system, for want of memory?)"
+    assert "its scheduler is gone" in lost(CancelledError())
+    assert lost(TaskLostError("every worker died")) == "every worker died"

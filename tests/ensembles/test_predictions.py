@@ -14,6 +14,7 @@ from lossatlas.ensembles import predictions
 from lossatlas.ensembles.predictions import predict, probabilities
 from lossatlas.ensembles.scores import average, error, loss
 from lossatlas.models.checkpoint import save_checkpoint
+from lossatlas.sealed import write_array
 from training.cases import CLASSES, network, state_of
 
 ABOUT = {"family": "resnet", "options": {"depth": 8, "base_width": 2}, "num_classes": CLASSES, "input_size": 8}
@@ -98,13 +99,24 @@ def test_finished_members_are_not_computed_again(tmp_path, monkeypatch):
                 predict(model, states, **{"inputs": inputs, "labels": labels, "folder": tmp_path, **change})
 
 
-def test_a_damaged_member_is_computed_again(tmp_path):
+def test_a_damaged_member_is_refused_by_name(tmp_path):
     model, states, inputs, labels = subject()
     whole = predict(model, states, inputs, labels, folder=tmp_path)
     one, two, three = sorted(tmp_path.iterdir())
-    one.write_bytes(one.read_bytes()[:-9])
-    two.write_bytes(b"")
-    np.save(three, np.zeros((2, 2)))
+    damages = {one: one.read_bytes()[:-9], two: b"", three: bytes([three.read_bytes()[0] ^ 1]) + three.read_bytes()[1:]}
+    for path, content in damages.items():
+        before = path.read_bytes()
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{path.name} is damaged: it was cut short, .*; delete it, and what it"):
+            predict(model, states, inputs, labels, folder=tmp_path)
+        path.write_bytes(before)
+    write_array(three, np.zeros((2, 2)))
+    with pytest.raises(
+        ValueError, match=rf"{three.name} holds float64 of shape \(2, 2\), expected float32 .*delete it"
+    ):
+        predict(model, states, inputs, labels, folder=tmp_path)
+    for path in (one, two, three):
+        path.unlink()
     assert predict(model, states, inputs, labels, folder=tmp_path).tobytes() == whole.tobytes()
 
 

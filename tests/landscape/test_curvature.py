@@ -7,6 +7,7 @@ from engine.cases import CLASSES, EXACT, Overwriting, Plain, TiedWeights, Untrac
 from landscape.cases import small_data, small_model
 from landscape.hessian_cases import NETWORKS, dense_gradient, dense_hessian
 from lossatlas.landscape.curvature import HessianOperator
+from waiting import Waiting
 
 # float32 products: about 1e-6 of the product's length, whatever the batches
 SINGLE = 1e-5
@@ -75,6 +76,17 @@ def test_batches_are_weighted_by_their_size(batch_size):
     v = vector(whole.size)
     for expected, found in ((whole.product(v), parts.product(v)), (whole.gradient(), parts.gradient())):
         assert float((found - expected).norm()) <= SINGLE * float(expected.norm())
+
+
+@pytest.mark.parametrize("batch_size", [2, 11])
+def test_a_product_waits_for_nothing_and_stays_where_its_vector_is(batch_size):
+    model, data = small_model().float(), small_data(11, dtype=torch.float32)
+    operator = HessianOperator(model, data, batch_size=batch_size)
+    v = vector(operator.size)
+    with Waiting() as waiting:
+        found = operator.product(v)
+    assert waiting.count == 0
+    assert (found.device, found.dtype) == (v.device, torch.float64)
 
 
 def test_single_precision_is_as_accurate_as_it_can_be():

@@ -11,7 +11,8 @@ from landscape.hessian_cases import NETWORKS, dense_hessian, spectrum
 from lossatlas.landscape import hessian
 from lossatlas.landscape.curvature import HessianOperator
 from lossatlas.landscape.directions import random_direction
-from lossatlas.landscape.hessian import extremes, hessian_map, start_vector
+from lossatlas.landscape.hessian import extremes, hessian_map, next_start, start_vector
+from lossatlas.landscape.lanczos import Extremes
 from lossatlas.landscape.points import displaced
 from lossatlas.results import HessianMap
 
@@ -60,6 +61,49 @@ def test_against_the_original_program():
 def test_start_vectors_depend_on_the_seed_only():
     assert torch.equal(start_vector(5), start_vector(5, seed=0))
     assert not torch.equal(start_vector(5), start_vector(5, seed=1))
+
+
+def test_the_next_start_is_the_sum_of_what_was_found_and_a_random_vector():
+    start = torch.tensor([0.0, 0.0, 3.0])
+    found = Extremes(2.0, -1.0, 0.0, 0.0, 3, True, torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    assert next_start(start, found).tolist() == [1.0, 1.0, 1.0]
+    assert next_start(start, None) is start
+    unknown = Extremes(2.0, -1.0, 0.0, 0.0, 3, False, torch.full((2, 3), torch.nan))
+    assert next_start(start, unknown) is start
+
+
+def test_points_close_by_take_fewer_products_to_the_same_ends():
+    model, data = small_model(base_width=4), small_data(16)
+    axes = {"x": [0.2], "y": np.linspace(0.0, 0.1, 5)}
+    options = plane_of(model, **axes, batch_size=16)
+    found = hessian_map(model, data, **options, tolerance=1e-3)
+    operator = HessianOperator(model, data, batch_size=16)
+    alone = []
+    for y in found.y:
+        operator.load(displaced(model.state_dict(), options["directions"], (0.2, y)))
+        alone.append(extremes(operator, tolerance=1e-3))
+    products = np.array([each.products for each in alone])
+    assert found.products[0, 0] == products[0]
+    assert (found.products[0, 1:] <= products[1:]).all()
+    assert found.products[0, 1:].sum() < 0.85 * products[1:].sum()
+    assert found.converged.all()
+    # errors are about the squares of residuals
+    np.testing.assert_allclose(found.lambda_max[0], [each.lambda_max for each in alone], rtol=1e-5)
+    np.testing.assert_allclose(found.lambda_min[0], [each.lambda_min for each in alone], rtol=1e-4)
+
+
+def test_residuals_are_those_of_products_of_their_own():
+    model, data = small_case()
+    operator = HessianOperator(model, data)
+    found = extremes(operator, tolerance=1e-3)
+    for value, residual, vector in zip(
+        (found.lambda_max, found.lambda_min), (found.residual_max, found.residual_min), found.vectors, strict=True
+    ):
+        image = operator.product(vector)
+        # the products are float32
+        rounding = 1e-6 * found.lambda_max
+        assert float(vector @ image) == pytest.approx(value, abs=rounding)
+        assert float((image - value * vector).norm()) == pytest.approx(residual, abs=rounding)
 
 
 def plane_of(model, **options):
@@ -125,7 +169,8 @@ def test_a_map_goes_on_where_it_was_with_the_same_bytes(tmp_path, monkeypatch):
         hessian_map(model, data, **options, journal=journal)
     assert len(journal.read_text().splitlines()) == 4
     hessian_map(model, data, **options, journal=journal).save(tmp_path / "resumed.h5")
-    assert len(calls) == 4 + 3
+    # places 0 to 2 are on disk; the chain of places 2 and 3 begins anew
+    assert len(calls) == 4 + 4
     assert (tmp_path / "resumed.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     # and in any order: the last three alone, before the first three
     head, *lines = journal.read_text().splitlines()

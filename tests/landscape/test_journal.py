@@ -1,5 +1,6 @@
-import json
+import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -159,18 +160,17 @@ def test_a_journal_of_anything_else_is_refused(name, tmp_path):
 
 
 def test_every_bit_survives(tmp_path):
-    values = empty_values(VALUES, 6)
-    special = [np.nan, np.inf, -np.inf, -0.0, 5e-324, 0.1]
+    values = empty_values(VALUES, 7)
+    special = [np.nan, -np.nan, np.inf, -np.inf, -0.0, 5e-324, 0.1]
     for array in values.values():
         array[:] = special
-    Journal(tmp_path / "j", "g").append(range(6), values)
-    found, computed = empty_values(VALUES, 7), np.zeros(7, dtype=bool)
+    Journal(tmp_path / "j", "g").append(range(7), values)
+    found, computed = empty_values(VALUES, 8), np.zeros(8, dtype=bool)
     Journal(tmp_path / "j", "g").restore(found, computed)
-    assert computed.tolist() == [True] * 6 + [False]
+    assert computed.tolist() == [True] * 7 + [False]
     for name, array in found.items():
-        assert np.array_equal(array[:6], values[name], equal_nan=True)
-        assert np.array_equal(np.signbit(array[:6]), np.signbit(values[name]))
-        assert np.isnan(array[6])
+        assert array[:7].tobytes() == values[name].tobytes()
+        assert np.isnan(array[7])
 
 
 @pytest.mark.parametrize("cut", range(1, 30, 4))
@@ -207,11 +207,47 @@ def test_a_line_that_was_cut_short_is_dropped(tmp_path, cut):
         "[0, 1, 2, 3, 4]",
     ],
 )
-def test_damaged_points_are_refused_by_name(tmp_path, line):
+@pytest.mark.parametrize("sealed", [True, False])
+def test_damaged_points_are_refused_by_name(tmp_path, line, sealed):
     path = tmp_path / "points.jsonl"
-    path.write_text(json.dumps({"grid": "g"}) + "\n" + line + "\n")
+    Journal(path, "g")
+    digest = hashlib.sha256(line.encode()).hexdigest()[:16]
+    with path.open("a") as stream:
+        stream.write(f"{line} {digest}\n" if sealed else f"{line}\n")
     with pytest.raises(ValueError, match="points.jsonl is damaged .*remove it"):
         Journal(path, "g").restore(empty_values(VALUES, 3), np.zeros(3, dtype=bool))
+
+
+def test_every_flipped_bit_is_refused_or_drops_the_last_point(tmp_path):
+    path, values = tmp_path / "points.jsonl", empty_values(VALUES, 3)
+    for array in values.values():
+        array[:] = [1 / 3, np.inf, np.nan]
+    Journal(path, "g").append([0, 1, 2], values)
+    content, draws = path.read_bytes(), random.Random(0)
+    dropped = 0
+    for place in range(len(content)):
+        altered = bytearray(content)
+        altered[place] ^= 1 << draws.randrange(8)
+        path.write_bytes(altered)
+        found, computed = empty_values(VALUES, 3), np.zeros(3, dtype=bool)
+        try:
+            Journal(path, "g").restore(found, computed)
+        except ValueError as error:
+            assert str(error).startswith(f"{path} is damaged") and str(error).endswith("; remove it")
+        else:  # its end is gone: a line that was cut short
+            assert place == len(content) - 1 and computed.tolist() == [True, True, False]
+            dropped += 1
+    assert dropped == 1
+
+
+def test_a_full_disk_names_the_journal(tmp_path):
+    book, values = Journal(tmp_path / "points.jsonl", "g"), empty_values(VALUES, 1)
+    (tmp_path / "points.jsonl").unlink()
+    os.symlink("/dev/full", tmp_path / "points.jsonl")
+    with pytest.raises(
+        OSError, match=r"cannot write .*points.jsonl \(No space left on device; make room there and run"
+    ):
+        book.append([0], values)
 
 
 @pytest.mark.parametrize("content", ["", "\n", "x\n", "[]\n", '{"grid": "g"}', "\xff\n"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lossatlas.landscape.lanczos import SMALL_END, allowed_residual, basis_size, both_ends
+from lossatlas.landscape.lanczos import SMALL_END, _Krylov, allowed_residual, basis_size, both_ends
 
 
 def matrix_with(values, seed=0):
@@ -72,6 +72,56 @@ def test_a_basis_with_restarts_gives_what_a_large_one_gives():
     assert restarted.converged
     assert restarted.lambda_max == pytest.approx(whole.lambda_max, rel=1e-12)
     assert restarted.lambda_min == pytest.approx(whole.lambda_min, rel=1e-12)
+
+
+@pytest.mark.parametrize("basis", [None, 24])
+@pytest.mark.parametrize("noise", [0.0, 1e-6, 1e-3])
+def test_residuals_and_values_hold_for_products_that_are_not_symmetric(basis, noise):
+    exact, _ = matrix_with(np.linspace(-1, 2, 300))
+    draws = np.random.default_rng(5).standard_normal((300, 300)) / 300**0.5
+    rough = torch.from_numpy(draws) * noise
+    calls = []
+
+    def product(v):
+        calls.append(1)
+        return exact(v) + rough @ v
+
+    found = both_ends(product, start(300), tolerance=3e-3, max_products=120, basis=basis)
+    assert basis is None or len(calls) > 2 * basis
+    values, rests = (found.lambda_max, found.lambda_min), (found.residual_max, found.residual_min)
+    for value, residual, vector in zip(values, rests, found.vectors, strict=True):
+        image = product(vector)
+        true = float((image - value * vector).norm())
+        if basis is None:
+            assert float(vector @ image) == pytest.approx(value, abs=1e-12)
+            assert residual == pytest.approx(true, abs=1e-12)
+        else:
+            # a bound, which is off by no more than the asymmetry that restarts have seen
+            assert true <= residual + 1e-12
+            assert residual <= true + 20 * noise + 1e-12
+    assert found.converged
+
+
+@pytest.mark.parametrize("basis", [None, 24])
+@pytest.mark.parametrize("noise", [0.0, 1e-6])
+def test_the_basis_stays_orthonormal(basis, noise):
+    exact, _ = matrix_with(bulk(300, -50.0))
+    rough = torch.from_numpy(np.random.default_rng(5).standard_normal((300, 300))) * noise
+    space = _Krylov(start(300) / start(300).norm(), basis or 200)
+    for _ in range(200):
+        space.grow(lambda v: exact(v) + rough @ v)
+    found = space._space[: space._count]
+    torch.testing.assert_close(found @ found.T, torch.eye(space._count, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+def test_both_ends_stop_once_their_residuals_allow_it():
+    product, _ = matrix_with(bulk(300, -50.0))
+    found = both_ends(product, start(300), tolerance=1e-3, max_products=200)
+    # one product less was not enough
+    before = both_ends(product, start(300), tolerance=1e-3, max_products=found.products - 1)
+    assert found.converged
+    assert found.residual_min <= 0.9 * allowed_residual(found.lambda_min, found.lambda_max, 1e-3)
+    assert before.residual_min > 0.9 * allowed_residual(before.lambda_min, before.lambda_max, 1e-3)
 
 
 @pytest.mark.parametrize("products", [3, 4, 12, 30])

@@ -231,7 +231,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch
 
 def test_a_resumed_plan_is_not_measured_again(tmp_path, monkeypatch):
     train, _ = parts()
-    arguments = {**SMALL, "journal": tmp_path / "j", "sampling": Sampling()}
+    arguments = {**AXES, "journal": tmp_path / "j", "sampling": WIDE}
     monkeypatch.setattr(points, "FLUSH_SECONDS", -1)
     original = Evaluator.example_values
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from landscape.sampling_cases import table
+from lossatlas.landscape import sampling_plan
 from lossatlas.landscape.sampler import Sampler
 from lossatlas.landscape.sampling import Sampling
 from lossatlas.landscape.sampling_plan import Plan, plan
@@ -57,6 +58,65 @@ def test_pilots_are_counted_and_cheap():
     assert 6 <= len(found.pilots) <= 9
     assert found.pilot_evaluations < 0.05 * values.size
     assert all(stop == 128 for *_, stop in asked)
+
+
+def surface(nx, ny, images, waves):
+    """Losses as those above, on a grid of another size."""
+    draws = np.random.default_rng(0)
+    size, phase = draws.gamma(1.0, size=images), draws.uniform(0, 6, images)
+    x, y = np.linspace(-1, 1, nx)[:, None, None], np.linspace(-1, 1, ny)[None, :, None]
+    return 1 + size * (2 + np.sin(waves * x + phase) + np.cos(waves * y + phase))
+
+
+SIZES = [(1, 1), (3, 3), (5, 5), (5, 4), (11, 11), (2, 40), (40, 1), (21, 15)]
+
+
+@pytest.mark.parametrize("waves", [0.5, 4.0, 40.0])
+@pytest.mark.parametrize("images", [16, 128, 129, 500, 1300])
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_no_plane_costs_much_more_than_an_exact_one(shape, images, waves):
+    values = surface(*shape, images, waves)
+    axes = [np.linspace(-1, 1, n) for n in shape]
+    measure, asked = table(values)
+    found = plan(*axes, images, measure, Sampling(), "train")
+    sampler = Sampler(*axes, found, measure, Sampling())
+    for place in np.ndindex(*shape):
+        sampler(place)
+    assert sum(stop - start for _, start, stop in asked) <= 1.05 * values[..., 0].size * images
+
+
+def test_a_plane_of_a_few_points_is_exact_without_pilots():
+    measure, asked = table(surface(5, 5, 128, 0.5))
+    found = plan(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5), 128, measure, Sampling(), "train")
+    assert found == Plan((1,), (128,), predicted=3200.0) and not asked
+
+
+def test_a_plane_of_middling_size_tries_fewer_grids_and_still_saves():
+    values = surface(13, 13, 500, 0.5)
+    axes = [np.linspace(-1, 1, 13)] * 2
+    measure, asked = table(values)
+    found = plan(*axes, 500, measure, Sampling(), "train")
+    assert {step for pilot in found.pilots for step in pilot["variances"]} <= {2, 3}
+    assert 0 < found.pilot_evaluations <= 0.05 * values.size
+    asked.clear()
+    sampler = Sampler(*axes, found, measure, Sampling())
+    for place in np.ndindex(13, 13):
+        sampler(place)
+    assert found.pilot_evaluations + sum(stop - start for _, start, stop in asked) < 0.7 * values.size
+
+
+@pytest.mark.parametrize(("shape", "images"), [((51, 51), 8000), ((251, 251), 50000), ((31, 21), 2000)])
+def test_the_bound_changes_nothing_on_large_planes(shape, images, monkeypatch):
+    axes = [np.linspace(-1, 1, n) for n in shape]
+
+    def measure(place, start, stop):
+        shift = np.arange(start, stop)
+        return np.stack([2 + np.sin(axes[0][place[0]] + shift) * np.cos(axes[1][place[1]] - shift)] * 2)
+
+    found = plan(*axes, images, measure, Sampling(), "train")
+    monkeypatch.setattr(sampling_plan, "_AT_MOST", 1e9)
+    assert plan(*axes, images, measure, Sampling(), "train") == found
+    assert found.steps[0] > 1
 
 
 def test_noise_makes_every_point_exact():

@@ -170,7 +170,7 @@ def test_a_missing_file_is_named(tmp_path):
     [
         ("{", r"is damaged \(its description is not JSON"),
         ('{"format": 1}', r"has format 1; this program reads 2"),
-        ('{"format": 2}', r"has format 2; this program reads 2"),
+        ('{"format": 2}', r"is damaged \(its description has no epoch\); replace it"),
         ("[]", r"has format \[\]"),
     ],
 )

@@ -83,6 +83,22 @@ def test_an_estimate_at_the_centre_may_be_off_by_its_standard_errors(
     assert ("4 standard errors of the estimate, 0.04" in found.tolerance) == (error > 0)
 
 
+@pytest.mark.parametrize(
+    ("precision", "shift", "verdict"),
+    [("bfloat16", 0.01, "pass"), ("bfloat16", 0.05, "fail"), ("tf32", 0.002, "pass"), ("float32", 0.002, "fail")],
+)
+def test_the_centre_may_be_off_by_the_rounding_of_its_precision(
+    results: Results, targets: Targets, precision: str, shift: float, verdict: str
+) -> None:
+    surface = results.planes["resnet20"]
+    assert surface.plane is not None
+    info = {**surface.info, "center_train_loss": surface.info["center_train_loss"] * (1 + shift)}
+    coarse = replace(surface, plane=replace(surface.plane, provenance={"precision": precision}), info=info)
+    moved = replace(results, planes={**results.planes, "resnet20": coarse})
+    found = {check.id: check for check in run_checks(moved, targets)}["centre/resnet20"]
+    assert found.verdict == verdict and ("evaluated in" in found.tolerance) == (precision != "float32")
+
+
 def test_the_centre_on_the_whole_training_set_is_the_runs_loss(results: Results, targets: Targets) -> None:
     assert verdicts(results, targets)["checkpoint/resnet20"] == "not run"  # 1000 of 1437 images
     surface = results.planes["resnet20"]
@@ -175,6 +191,16 @@ def test_committed_values_of_the_same_preset(results: Results, targets: Targets)
         run_checks(replace(results, preset="other"), targets, expected=expected)
 
 
+def test_losses_before_the_first_step_are_compared_closely(results: Results, targets: Targets) -> None:
+    start = results.runs["resnet20"].initial_loss
+    assert start is not None
+    tolerance = {"test_error": 1.0, "initial_train_loss": 1e-3}
+    for factor, verdict in ((1.0005, "pass"), (1.002, "fail")):
+        values = {"test_error": 0.5, "initial_train_loss": factor * start}
+        expected = {"preset": "made-up", "tolerance": tolerance, "runs": {"resnet20": values}}
+        assert verdicts(results, targets, expected=expected)["expected/resnet20/start"] == verdict
+
+
 def test_a_list_passes_when_something_holds_and_nothing_fails() -> None:
     holds, fails, idle = Check("a/a", "a", "pass"), Check("a/b", "b", "fail"), Check("a/c", "c", "not run")
     assert checks_passed([holds, idle])
@@ -188,7 +214,7 @@ def test_checks_survive_their_file(results: Results, targets: Targets, tmp_path:
     write_json(tmp_path / "checks.json", checks_record(checks, results))
     assert read_checks(tmp_path / "checks.json") == checks
     assert len({check.id for check in checks}) == len(checks)
-    assert checks_record(checks, results)["runs"]["resnet110_noshort"] == {"test_error": None}
+    assert checks_record(checks, results)["runs"]["resnet110_noshort"]["test_error"] is None
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,14 @@ def test_estimates_say_from_how_many_images_and_how_far_they_may_lie_off(results
     assert details.surfaces([surface, estimate], cap=100.0)[-1] == sentence
 
 
+def test_planes_in_another_precision_say_so(results: Results) -> None:
+    surface = results.planes["resnet20"]
+    assert surface.plane is not None and details.rounded([surface]) == []
+    coarse = replace(surface, plane=replace(surface.plane, provenance={"precision": "bfloat16"}))
+    assert details.rounded([coarse]) == ["All planes are evaluated in bfloat16, sums in float64."]
+    assert details.surfaces([surface, coarse], cap=100.0)[-1].startswith("1 of 2 planes are evaluated in bfloat16")
+
+
 def test_planes_whose_points_all_became_exact_say_nothing(results: Results) -> None:
     surface = results.planes["resnet20"]
     assert surface.plane is not None

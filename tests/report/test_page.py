@@ -3,18 +3,43 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.checks import run_checks
 from lossatlas.report.claims import PAPERS, Claim, Number, decide_claims
-from lossatlas.report.page import Image, render_page, show
-from lossatlas.report.tables import all_tables
+from lossatlas.report.comparisons import compare_all
+from lossatlas.report.images import Image
+from lossatlas.report.made import Stage
+from lossatlas.report.page import Material, plain, render_markdown, render_page, show
+from lossatlas.report.tables import draw_tables
 from lossatlas.report.targets import Targets
 from lossatlas.report.wording import REGIMES
 
-IMAGE = Image("figure-5", "Depth", "A <caption> & more", "Figure 5", "data:image/png;base64,AAAA", 10, 20)
+IMAGE = Image(
+    "figure-5",
+    "Depth",
+    "A <caption> & more",
+    "Figure 5",
+    "data:image/png;base64,AAAA",
+    10,
+    20,
+    how="Dark is low.",
+    limits="Nothing | else.",
+    alt="Depth. Six surfaces; ResNet-20 8.00 %",
+    file="figures/figure-5.png",
+    vector="vector/figure-5.svg",
+    stages=(("train", "resnet20"), ("plane", "resnet20"), ("sharpness", "all")),
+)
+STAGES = {
+    ("train", "resnet20"): Stage(
+        "train", "resnet20", "abcdef0123456789", ("lr 0.1", "epochs 12"), {"torch": "1"}, "cpu"
+    ),
+    ("plane", "resnet20"): Stage("plane", "resnet20", "fedcba9876543210", ("run resnet20",), {"torch": "1"}, "cpu"),
+}
+BESIDE = {"explorer.html", "report.md", "vector/figure-5.svg"}
 VOID = {"meta", "img"}
 
 
@@ -43,9 +68,21 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
+def material(results: Results, targets: Targets, **changes: Any) -> Material:
+    whole = Material(
+        results=results,
+        images=[IMAGE],
+        tables=list(draw_tables(results, targets)),
+        checks=run_checks(results, targets),
+        claims=decide_claims(results, targets),
+        comparisons=compare_all(results, targets),
+        stages=STAGES,
+    )
+    return replace(whole, **changes)
+
+
 def page(results: Results, targets: Targets) -> str:
-    checks, claims = run_checks(results, targets), decide_claims(results, targets)
-    return render_page(results, images=[IMAGE], tables=all_tables(results, targets), checks=checks, claims=claims)
+    return render_page(material(results, targets))
 
 
 def read(text: str) -> Reader:
@@ -60,14 +97,14 @@ def test_the_page_needs_nothing_beside_it(results: Results, targets: Targets) ->
     reader = read(text)
     assert reader.images
     assert all(source.startswith("data:") for source in reader.images)
-    assert all(link.startswith("#") for link in reader.links)
+    assert {link for link in reader.links if not link.startswith("#")} == BESIDE
     assert "http" not in text
     assert not re.search(r"url\(|@import", text)
 
 
 def test_every_entry_of_the_contents_has_its_place(results: Results, targets: Targets) -> None:
     reader = read(page(results, targets))
-    assert {link.removeprefix("#") for link in reader.links} <= set(reader.ids)
+    assert {link.removeprefix("#") for link in reader.links if link.startswith("#")} <= set(reader.ids)
     assert len(set(reader.ids)) == len(reader.ids)
 
 
@@ -112,7 +149,7 @@ def test_claims_are_grouped_by_verdict_with_their_numbers(results: Results, targ
         Claim("three", "Third", "Rule three.", "not run", "no plane resnet20", (), ("figure-5",)),
         Claim("four", "Fourth", "Rule four.", "not run", "no plane resnet20", (), ("figure-5",)),
     ]
-    text = render_page(results, images=[IMAGE], tables=all_tables(results, targets), checks=[], claims=claims)
+    text = render_page(material(results, targets, checks=[], claims=claims))
     reader = read(text)
     words = " ".join(" ".join(reader.text).split())
     for part in ("1 of 2 claims of the papers hold, 2 not run", "Does not hold (1)", "Holds (1)", "Not run (2)"):
@@ -130,9 +167,9 @@ def test_claims_are_grouped_by_verdict_with_their_numbers(results: Results, targ
     ]
 
 
-def test_claims_stand_before_the_data(results: Results, targets: Targets) -> None:
+def test_claims_stand_before_the_figures(results: Results, targets: Targets) -> None:
     ids = read(page(results, targets)).ids
-    assert ids.index("claims") < ids.index("data") < ids.index("figures")
+    assert ids.index("data") < ids.index("claims") < ids.index("figure-5") < ids.index("table-2")
     claims = [claim for paper in PAPERS for claim in targets.content[paper]["claims"]]
     assert sum(name.startswith("claim-") for name in ids) == len(claims)
     words = " ".join(" ".join(read(page(results, targets)).text).split())
@@ -157,3 +194,73 @@ def test_numbers_of_checks_are_readable() -> None:
         "1,234,567",
         "diverged",
     ]
+
+
+def test_each_item_shows_numbers_settings_and_the_hash_of_its_stages(results: Results, targets: Targets) -> None:
+    text = page(results, targets)
+    item = text[text.index('id="figure-5"') : text.index('id="table-1"')]
+    words = " ".join(
+        " ".join(read(item.rpartition("<section")[0].partition(">")[2].rpartition("</section>")[0]).text).split()
+    )
+    for part in (
+        "How to read it. Dark is low.",
+        "What not to conclude. Nothing | else.",
+        "6 published numbers 5 not compared 1 not run",
+        "diverged 16.44 % – not compared",
+        "8.00 % 7.37 % +0.63 points not compared",
+        "12 of 300 epochs",
+        "Settings of 2 stages",
+        "train : lr 0.1, epochs 12",
+        "plane resnet20 fedcba98",
+        "Vector figure: SVG",
+    ):
+        assert part in words, part
+    assert 'alt="Depth. Six surfaces; ResNet-20 8.00 %"' in item
+
+
+def test_the_summary_counts_numbers_and_claims_by_paper(results: Results, targets: Targets) -> None:
+    text = page(results, targets)
+    words = " ".join(" ".join(read(text).text).split())
+    assert "0 of 175 published numbers reproduced" in words
+    summary = text[text.index('id="summary"') :]
+    cells = [re.findall(r"<td[^>]*>(?:<a[^>]*>)?([^<]*)", row) for row in re.findall("<tr>.*?</tr>", summary)[:4]]
+    by_paper = {row[0]: [int(cell) for cell in row[1:]] for row in cells if row}
+    assert set(by_paper) == {"Li et al. 2018", "Garipov et al. 2018", "Huang et al. 2017"}
+    assert [sum(row[:4]) for row in by_paper.values()] == [45, 90, 40]
+    assert [sum(row[4:]) for row in by_paper.values()] == [
+        len(targets.content[p].get("claims", ())) for p in PAPERS
+    ] + [0]
+
+
+def test_contents_go_by_paper(results: Results, targets: Targets) -> None:
+    ids = read(page(results, targets)).ids
+    order = ["li2018", "figure-5", "table-1", "all", "test-errors", "all-runs"]
+    assert [name for name in ids if name in order] == order
+
+
+def test_the_markdown_twin_has_the_same_numbers(results: Results, targets: Targets) -> None:
+    whole = material(results, targets)
+    text = render_markdown(whole)
+    assert "![Depth. Six surfaces; ResNet-20 8.00 %](figures/figure-5.png)" in text
+    assert "**What not to conclude.** Nothing \\| else." in text
+    assert "A &lt;caption&gt; &amp; more" in text and "Synthetic &lt;results&gt;" in text
+    for table, _ in whole.tables:
+        for row in table.rows:
+            for cell in row:
+                assert plain(cell.text) in text, cell
+    for number in whole.comparisons:
+        if set(number.shown) & {"figure-5", "table-1", "table-2"}:
+            assert f"| {number.ours_text} | {number.published_text} | {number.difference_text} |" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    starts = [i for i, line in enumerate(text.splitlines()) if re.fullmatch(r"\|( --- \|)+", line)]
+    assert len(rows) > 50 and len(starts) > 8
+    lines = text.splitlines()
+    for start in starts:
+        columns = lines[start].count("|")
+        assert lines[start - 1].replace("\\|", "").count("|") == columns
+        assert lines[start + 1].replace("\\|", "").count("|") == columns
+
+
+def test_two_markdown_renderings_are_equal(results: Results, targets: Targets) -> None:
+    whole = material(results, targets)
+    assert render_markdown(whole) == render_markdown(whole)

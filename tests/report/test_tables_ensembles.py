@@ -12,7 +12,7 @@ from synthetic_ensembles import make_curve, make_ensemble, skipped, with_connect
 from lossatlas.report.artefacts import Results
 from lossatlas.report.catalogue import GARIPOV, HUANG
 from lossatlas.report.ensembles import BUDGETS, METHODS, SNAPSHOTS, lowest, network_title, split_study, study_name
-from lossatlas.report.page import render_page
+from lossatlas.report.page import Material, render_page
 from lossatlas.report.tables import all_tables
 from lossatlas.report.tables_budgets import budget_table
 from lossatlas.report.tables_curves import curve_table
@@ -83,7 +83,7 @@ def test_the_lowest_of_three_methods_is_bold_in_html_and_markdown_but_not_in_csv
     assert [row["2B, published"].strong for row in wide] == [True, False, False]  # the paper's Ind is the best there
     assert "| **8.50** | **5.66** |" in table.markdown()
     assert "**" not in table.csv()
-    page = render_page(full, images=[], tables=[table], checks=[])
+    page = render_page(Material(full, images=[], tables=[(table, ())]))
     assert '<td class="number"><strong>8.50</strong></td>' in page
 
 

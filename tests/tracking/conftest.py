@@ -1,3 +1,4 @@
+import itertools
 import shutil
 
 import pytest
@@ -8,6 +9,9 @@ from lossatlas.tracking.connection import connect
 
 from .cases import write_report, write_stage, write_train
 from .place import Place
+from .postgresql import serving
+
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +23,30 @@ def database(tmp_path_factory):
     return folder / "mlflow.db"
 
 
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server with a migrated database, as a template."""
+    with serving() as server:
+        yield server
+
+
+def pytest_generate_tests(metafunc):
+    """A module that names `BACKENDS` has each of its tests with a database on all of them."""
+    backends = getattr(metafunc.module, "BACKENDS", None)
+    if backends and "place" in metafunc.fixturenames:
+        metafunc.parametrize("place", backends, indirect=True)
+
+
 @pytest.fixture
-def place(database, tmp_path, monkeypatch):
+def place(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     workspace = Workspace(tmp_path)
     workspace.tracking.mkdir()
-    shutil.copy(database, workspace.tracking / "mlflow.db")
+    if getattr(request, "param", "sqlite") == "postgresql":
+        server, name = request.getfixturevalue("postgresql"), f"test{next(NUMBERS)}"
+        server.create(name)
+        return Place(workspace, server, name)
+    shutil.copy(request.getfixturevalue("database"), workspace.tracking / "mlflow.db")
     return Place(workspace)
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from dataclasses import dataclass
+from typing import Any
 
 from lossatlas.paths import Workspace
 from lossatlas.tracking import default_artifact_root, default_uri
@@ -9,19 +10,23 @@ from lossatlas.tracking import default_artifact_root, default_uri
 
 @dataclass(frozen=True)
 class Place:
-    """A workspace with the default database."""
+    """A workspace with the default database, or one on a PostgreSQL server."""
 
     workspace: Workspace
+    server: Any = None
+    name: str = ""
 
     @property
     def options(self):
         return {
-            "uri": default_uri(self.workspace),
+            "uri": self.server.uri(self.name) if self.server else default_uri(self.workspace),
             "experiment": "lossatlas",
             "artifact_root": default_artifact_root(self.workspace),
         }
 
     def rows(self, query):
+        if self.server:
+            return self.server.execute(self.name, query)
         connection = sqlite3.connect(self.workspace.tracking / "mlflow.db")
         try:
             return connection.execute(query).fetchall()
@@ -29,6 +34,9 @@ class Place:
             connection.close()
 
     def change(self, statement):
+        if self.server:
+            self.server.execute(self.name, statement)
+            return
         connection = sqlite3.connect(self.workspace.tracking / "mlflow.db")
         try:
             with connection:

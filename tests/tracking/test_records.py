@@ -30,23 +30,27 @@ def test_a_training_has_its_settings_finals_and_curves(results):
         "model.depth": "20",
         "model.shortcuts": "true",
         "rates": "[0.1,0.01]",
-        "note": "null",
         "empty": "{}",
     }
     assert record.metrics == {
-        "parameters": 272474.0,
-        "steps": 2500.0,
-        "seconds": 12.5,
-        "final_train_loss": 0.46,
-        "final_train_error": 0.18,
-        "final_test_loss": 0.48,
-        "final_test_error": 0.16,
+        "result/final_train_loss": 0.46,
+        "result/final_train_error": 0.18,
+        "result/final_test_loss": 0.48,
+        "result/final_test_error": 0.16,
+        "result/parameters": 272474.0,
+        "result/steps": 2500.0,
+        "result/seconds": 12.5,
     }
     assert record.history is not None
     tags = record.tags
     assert tags["mlflow.runName"] == "train resnet20"
     assert tags["mlflow.source.git.commit"] == "0" * 40
-    assert tags["mlflow.note.content"] == "ResNet-20"
+    assert tags["mlflow.note.content"] == (
+        "ResNet-20\n\n"
+        f"- Stage `train resnet20` of preset `default`, hash `{HASH[:16]}`\n"
+        "- Files: `artifacts/default/train/resnet20`\n"
+        "- Again: `lossatlas stage train resnet20`"
+    )
     own = {"preset": "default", "kind": "train", "name": "resnet20", "stage_hash": HASH, "status": "finished"}
     own |= {"family": "resnet", "data": "digits", "device": "cpu", "cores": "2", "version.torch": "2.15.0"}
     assert {word: tags[f"lossatlas.{word}"] for word in own} == own
@@ -55,7 +59,7 @@ def test_a_training_has_its_settings_finals_and_curves(results):
 def test_a_plane_takes_its_family_from_its_own_file(results):
     record = by_name(collect(results, "default", stages=STAGES))["plane/resnet20-near"]
     assert record.tags["lossatlas.family"] == "resnet"
-    assert record.metrics == {"center_train_loss": 0.46}
+    assert record.metrics == {"result/center_train_loss": 0.46}
     assert record.history is None
 
 
@@ -63,7 +67,7 @@ def test_a_diverged_training_has_no_finals(results):
     write_train(results, status="diverged")
     record = by_name(collect(results, "default", stages=STAGES))["train/resnet20"]
     assert record.tags["lossatlas.status"] == "diverged"
-    assert not any(name.startswith("final") for name in record.metrics)
+    assert not any(name.startswith("result/final") for name in record.metrics)
 
 
 @pytest.mark.parametrize(("checkpoints", "there"), [(False, False), (True, True)])
@@ -74,7 +78,7 @@ def test_checkpoints_are_artifacts_on_demand(results, checkpoints, there):
 
 def test_the_report_is_a_record(results):
     record = by_name(collect(results, "default", stages=()))["report/report"]
-    assert record.metrics == {"checks_passed": 2.0, "checks_failed": 1.0, "checks_not_run": 1.0}
+    assert record.metrics == {"checks/passed": 2.0, "checks/failed": 1.0, "checks/not_run": 1.0}
     assert sorted((folder, path.name) for path, folder in record.artifacts) == [
         ("", "checks.json"),
         ("", "report.html"),

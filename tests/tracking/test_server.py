@@ -1,10 +1,15 @@
+import re
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
+from fault_cases import REPOSITORY
 from lossatlas.paths import Workspace
 from lossatlas.tracking import default_artifact_root, default_uri, ui_command
+from lossatlas.tracking.connection import ENVIRONMENT
+from lossatlas.tracking.server import QUIET
 
 
 def test_defaults_lie_in_the_workspace(tmp_path):
@@ -18,7 +23,8 @@ def test_the_server_is_small_quiet_and_local():
     options = dict(zip(argv[4::2], argv[5::2], strict=True))
     assert options["--host"] == "127.0.0.1"
     assert options["--workers"] == "1"
-    assert options["--backend-store-uri"] == "sqlite:////data/mlflow.db"
+    assert env["MLFLOW_BACKEND_STORE_URI"] == "sqlite:////data/mlflow.db"
+    assert not any("mlflow.db" in word for word in argv)  # which a list of processes would show, password and all
     assert options["--artifacts-destination"] == "file:///data/artifacts"
     assert env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert env["MLFLOW_DISABLE_TELEMETRY"] == "true"
@@ -40,3 +46,14 @@ def test_artifacts_lie_beside_the_database_by_default():
 def test_what_cannot_be_served_is_refused(uri, port, message):
     with pytest.raises(ValueError, match=message):
         ui_command(uri, port, artifact_root=Path("/data/artifacts"))
+
+
+def test_nothing_is_sent_elsewhere():
+    """What DVC and MLflow would send is off where this program is used: settings, the Makefile, and its own imports."""
+    dvc = ConfigParser()
+    dvc.read(REPOSITORY / ".dvc" / "config")
+    assert (dvc["core"]["analytics"], dvc["core"]["check_update"]) == ("false", "false")
+    exported = dict(re.findall(r"^export (\w+) = (\w+)$", (REPOSITORY / "Makefile").read_text(), re.M))
+    assert exported == {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "ITERATIVE_DO_NOT_TRACK": "1"}
+    assert ENVIRONMENT["MLFLOW_DISABLE_TELEMETRY"] == QUIET["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert QUIET["DO_NOT_TRACK"] == "true"

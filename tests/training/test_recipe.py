@@ -23,6 +23,13 @@ from training.cases import plain_network, recipe
         ({"batch_size": 0}, "batch_size = 0 is impossible; it must be at least 1"),
         ({"micro_batch": 0}, "micro_batch = 0 is impossible; it must be at least 1"),
         ({"checkpoint_every": 0}, "checkpoint_every = 0 is impossible; it must be at least 1"),
+        ({"lr": 0.0}, "lr = 0.0 is impossible; it must be finite and above 0, for example 0.1"),
+        ({"lr": -0.1}, "lr = -0.1 is impossible; it must be finite and above 0, for example 0.1"),
+        ({"lr": float("nan")}, "lr = nan is impossible; it must be finite and above 0, for example 0.1"),
+        ({"lr": float("inf")}, "lr = inf is impossible; it must be finite and above 0, for example 0.1"),
+        ({"momentum": 1.0}, "momentum = 1.0 is impossible; it must be at least 0 and below 1"),
+        ({"momentum": -0.5}, "momentum = -0.5 is impossible; it must be at least 0 and below 1"),
+        ({"weight_decay": -1e-4}, "weight_decay = -0.0001 is impossible; it must be at least 0 and finite"),
     ],
 )
 def test_impossible_settings(settings, message):

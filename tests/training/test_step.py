@@ -7,7 +7,9 @@ from torch.nn import functional
 from lossatlas.data import NORMALIZATIONS, normalize
 from lossatlas.randomness import generator
 from lossatlas.training import loop
+from lossatlas.training.precision import tensor_cores
 from training.cases import make_data, network, plain_network, recipe, run, same_states, state_of
+from waiting import Waiting
 
 DATA = make_data()
 
@@ -91,37 +93,48 @@ def test_batch_norm_never_sees_one_example_alone():
 def test_augmentation_works_on_raw_pixels(monkeypatch):
     seen = []
 
-    def augmented(images, draws, **options):
-        seen.append(("augment", images.dtype, len(images), options))
+    def augmented(images, moves):
+        seen.append(("augment", images.dtype, len(images), moves.padding, moves.mirrored))
         return images
 
     def normalized(images, constants, **options):
         seen.append(("normalize", images.dtype, len(images), constants))
         return normalize(images, constants, **options)
 
-    monkeypatch.setattr(loop, "augment", augmented)
+    monkeypatch.setattr(loop, "moved", augmented)
     monkeypatch.setattr(loop, "normalize", normalized)
     options = {"padding": 2, "flip": False}
     settings = recipe(epochs=1, batch_size=13, micro_batch=7, augment=options, normalization="cifar")
     run(plain_network(), DATA, settings)
     cifar = NORMALIZATIONS["cifar"]
     clean = [("normalize", torch.uint8, 26, cifar), ("normalize", torch.uint8, 10, cifar)]  # for the evaluation
-    step = [("augment", torch.uint8, 13, options)] + [("normalize", torch.uint8, n, cifar) for n in (7, 6)]
+    step = [("augment", torch.uint8, 13, 2, None)] + [("normalize", torch.uint8, n, cifar) for n in (7, 6)]
     assert seen == clean + step + step
 
 
 def test_each_epoch_draws_its_own_augmentation(monkeypatch):
-    seeds = []
+    seeds, original = [], loop.draw_moves
 
-    def augmented(images, draws, **_):
+    def drawn(sizes, draws, **options):
         seeds.append(draws.initial_seed())
-        return images
+        assert list(sizes) == [8, 8, 8, 2]
+        return original(sizes, draws, **options)
 
-    monkeypatch.setattr(loop, "augment", augmented)
+    monkeypatch.setattr(loop, "draw_moves", drawn)
     for seed in (0, 1):
         run(plain_network(), DATA, recipe(epochs=2, augment={"padding": 1, "flip": True}), seed=seed)
-    steps = 4  # one generator goes through all steps of an epoch
-    assert seeds[::steps] == seeds[steps - 1 :: steps] and len(set(seeds[::steps])) == 4
+    assert len(seeds) == len(set(seeds)) == 4
+
+
+def test_a_batch_brings_no_numbers_to_the_device_and_fetches_none():
+    normalize(DATA.train_images, NORMALIZATIONS["li"])  # whose constants stay on the device
+    counts = []
+    for batch_size in (13, 2):  # 2 and 13 batches
+        model, settings = plain_network(), recipe(epochs=1, batch_size=batch_size, augment={"padding": 2, "flip": True})
+        with Waiting() as waiting:
+            run(model, DATA, settings)
+        counts.append(waiting.count)
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_network_in_eval_mode_is_trained_in_training_mode():
@@ -154,39 +167,53 @@ def test_only_a_recipe_that_says_so_compiles(monkeypatch, compiled):
 
 
 def flags():
-    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    return torch.backends.mkldnn.matmul.fp32_precision, torch.backends.mkldnn.conv.fp32_precision
+
+
+def set_flags(products, convolutions):
+    torch.backends.mkldnn.matmul.fp32_precision, torch.backends.mkldnn.conv.fp32_precision = products, convolutions
 
 
 @pytest.fixture
 def restored_flags():
     before = flags()
     yield
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+    set_flags(*before)
 
 
 @pytest.mark.usefixtures("restored_flags")
-@pytest.mark.parametrize("before", [(False, True), (True, False)])
+@pytest.mark.parametrize("before", [("ieee", "bf16"), ("bf16", "ieee")])
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
-def test_tensor_core_flags_are_set_and_restored(before, precision):
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-    seen = set()
+def test_what_a_program_allows_elsewhere_rounds_no_training_and_stays_allowed(before, precision):
+    set_flags(*before)
+    seen = {True: set(), False: set()}
     model = plain_network()
-    model.register_forward_hook(lambda *_: seen.add(flags()))
+    model.register_forward_hook(lambda module, *_: seen[module.training].add(flags()))
     run(model, DATA, recipe(epochs=1, precision=precision))
-    assert seen == {(precision == "tf32",) * 2}
+    assert seen == {True: {("ieee", "ieee")}, False: {("ieee", "ieee")}}
     assert flags() == before
 
 
+@pytest.mark.parametrize("tf32", [True, False])
+def test_tensor_cores_of_a_gpu_round_only_where_a_recipe_says_so(tf32):
+    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [place.fp32_precision for place in places]
+    with tensor_cores("cuda", tf32=tf32):
+        found = {place.fp32_precision for place in places}
+    assert found == {"tf32"} if tf32 else found <= {"ieee", "none"}
+    assert [place.fp32_precision for place in places] == before
+
+
 @pytest.mark.usefixtures("restored_flags")
-def test_tensor_core_flags_are_restored_after_an_error():
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = True, False
+def test_what_a_program_allows_stays_allowed_after_an_error():
+    set_flags("bf16", "ieee")
 
     def refuse(epoch, model):
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
         run(plain_network(), DATA, recipe(), keep=refuse)
-    assert flags() == (True, False)
+    assert flags() == ("bf16", "ieee")
 
 
 def test_bf16_is_for_training_passes_only():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -57,8 +58,16 @@ def normalize(images: Tensor, normalization: Normalization, *, dtype: torch.dtyp
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images must be (n, 3, h, w) torch.uint8, not {tuple(images.shape)} {images.dtype}")
-    # Divisors are tensors on the device: by a Python number CUDA multiplies with the rounded reciprocal instead.
-    scale = torch.tensor(255.0, device=images.device)
-    mean = torch.tensor(normalization.mean, device=images.device)[:, None, None]
-    std = torch.tensor(normalization.std, device=images.device)[:, None, None]
+    scale, mean, std = _constants(normalization, images.device)
     return images.to(torch.float32).div_(scale).sub_(mean).div_(std).to(dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _constants(normalization: Normalization, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return 255, means and deviations on a device, where they stay: to bring them there makes the host wait."""
+    # Divisors are tensors on the device: by a Python number CUDA multiplies with the rounded reciprocal instead.
+    with torch.inference_mode(False):
+        channels = [
+            torch.tensor(values, device=device)[:, None, None] for values in (normalization.mean, normalization.std)
+        ]
+        return torch.tensor(255.0, device=device), channels[0], channels[1]

@@ -13,6 +13,7 @@ from lossatlas.doctor.finding import Finding, note, ok, problem
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.tracking import TrackingError, default_uri
+from lossatlas.tracking.connection import require_driver
 from lossatlas.tracking.errors import shown
 from lossatlas.tracking.server import database_file
 
@@ -31,7 +32,7 @@ def tracking(workspace: Workspace, params: Params) -> Finding:
         return _sqlite(path)
     if uri.startswith(("http://", "https://")):
         return _server(uri)
-    return _port(uri)
+    return _postgresql(uri) if uri.startswith("postgresql") else _port(uri)
 
 
 def _sqlite(path: Path) -> Finding:
@@ -60,6 +61,33 @@ def _server(uri: str) -> Finding:
         reason = getattr(error, "reason", error)
         return problem("tracking", f"{shown(uri)} does not answer ({reason})", "start that server; trainings go on")
     return ok("tracking", f"{shown(uri)} answers")
+
+
+def _postgresql(uri: str) -> Finding:
+    reached = _port(uri)
+    if reached.verdict == "problem":
+        return reached
+    try:
+        require_driver(uri)
+    except TrackingError as error:
+        return problem("tracking", *str(error).split("; ", 1))
+    from sqlalchemy import NullPool, create_engine, exc, inspect, text
+
+    engine = create_engine(uri, poolclass=NullPool)
+    try:
+        with engine.connect() as database:
+            tables = set(inspect(database).get_table_names())
+            database.execute(text("create table lossatlas_doctor (x int)"))
+            database.rollback()
+    except exc.SQLAlchemyError as error:
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        remedy = "see to its name, user and password (PGPASSWORD or ~/.pgpass keep one out of the settings)"
+        return problem("tracking", f"{shown(uri)} cannot be written ({cause[:200]})", remedy)
+    if tables and "alembic_version" not in tables:
+        return problem("tracking", f"{shown(uri)} is no MLflow database", "name an empty one with tracking.uri")
+    return ok(
+        "tracking", f"{shown(uri)} can be written" if tables else f"{shown(uri)} is empty, and filled on first use"
+    )
 
 
 def _port(uri: str) -> Finding:

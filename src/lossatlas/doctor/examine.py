@@ -19,7 +19,8 @@ def examine(workspace: Workspace) -> Iterator[Finding]:
     params, finding = _settings(workspace)
     yield finding
     yield machine.device(params.device if params else "cpu")
-    yield machine.threads(params.executor.workers if params else None)
+    here = params is not None and params.executor.kind == "processes"  # other workers have machines of their own
+    yield machine.threads(params.executor.workers if params and here else None)
     if params:
         yield from places.data_roots(workspace, params)
     yield from places.folders(workspace)

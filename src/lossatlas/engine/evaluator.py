@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lossatlas.engine import fusing
+from lossatlas.engine.determinism import disagreement, refuse_training_mode
 from lossatlas.engine.folding import find_pairs, fold_state, folded_copy, scattered
+from lossatlas.engine.precision import Precision, check_precision, computing, products
+from lossatlas.engine.steps import Recorded, Step, Sums, cuda_graph
 
 Examples = tuple[Tensor, Tensor]  # inputs (n, ...) and class labels (n,)
 Array = Tensor | npt.NDArray[Any] | Sequence[Any]
@@ -25,7 +29,7 @@ Network = Callable[[Tensor], Any]
 
 @dataclass(frozen=True)
 class Measurement:
-    """Mean cross-entropy (nats per example) and accuracy (fraction) on one data set."""
+    """Mean loss (nats per example for cross-entropy) and accuracy (fraction; NaN without one) on one data set."""
 
     loss: float
     accuracy: float
@@ -41,6 +45,14 @@ def as_tensor(values: Array) -> Tensor:
 def model_state(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and buffers of a model by name, detached but not copied."""
     return {name: tensor.detach() for name, tensor in model.state_dict(keep_vars=True).items()}
+
+
+def distinct_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a model, tied ones by their first name only, detached but not copied."""
+    first: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        first.setdefault(id(tensor), (name, tensor))
+    return {name: tensor.detach() for name, tensor in first.values()}
 
 
 class Evaluator:
@@ -62,11 +74,16 @@ class Evaluator:
         fuse: fuse convolutions with additions and ReLUs where possible, which is on a CPU in float32; this changes
             results by rounding only. Batches whose outputs are not all finite, or whose largest
             outputs tie, are computed without.
+        precision: of the forward pass. `float32` is exact, whatever a program has allowed elsewhere; `tf32` rounds the
+            factors of products to 10 bits on a GPU and is exact on a CPU; `bfloat16` and `float16` are PyTorch's
+            autocast. Losses are summed in float64 in any case. Folding is checked in float32.
+        graph: on a GPU, record each shape of batch as a CUDA graph and replay it; without effect on a CPU. Where that
+            fails a warning says why, and batches are computed one operation at a time.
 
     Raises:
         ValueError: there is no data, a data set is empty or its lengths differ, labels are no integers or no classes of
-            the network, the network returns something else than logits, or two passes over the same data disagree
-            (dropout or other randomness that eval mode does not switch off).
+            the network, the network returns something else than logits, an unknown precision, or two passes over the
+            same data disagree (dropout or other randomness that eval mode does not switch off).
     """
 
     def __init__(
@@ -79,20 +96,25 @@ class Evaluator:
         channels_last: bool = True,
         fold: bool = True,
         fuse: bool = True,
+        precision: Precision = "float32",
+        graph: bool = False,
     ) -> None:
         """See the class."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         if not data:
             raise ValueError("there is no data set to evaluate on; pass at least one, {'train': (inputs, labels)}")
-        self.device = torch.device(device)
+        check_precision(precision)
+        self.device, self.precision = torch.device(device), precision
         self._shapes = {name: tensor.shape for name, tensor in model_state(model).items()}
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._overwrites = True  # some networks write to their inputs, which are the caller's; seen below
         self._dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
         plain = copy.deepcopy(model).to(self.device).eval()
+        refuse_training_mode(plain)
         # the trial passes of a network that draws random numbers must not move the caller's generators
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), products(self.device, tf32=False):
             self._batches = {name: self._prepare(name, examples, batch_size) for name, examples in data.items()}
             if not self._runs(plain):
                 self._format = torch.contiguous_format
@@ -106,6 +128,9 @@ class Evaluator:
             self._overwrites = self._writes_to_inputs()
             self._fused = self._faster(plain) if fuse else None
         self.load(model_state(model))
+        self._sums = Sums(self._logits, self.device)
+        record = cuda_graph(self.device) if graph and self.device.type == "cuda" else None
+        self._recorded = Recorded(self._sums.add, record) if record else None
 
     @property
     def folded(self) -> int:
@@ -116,6 +141,11 @@ class Evaluator:
     def fused(self) -> int:
         """The number of convolutions that were fused with what follows them."""
         return self._fused.convolutions if self._fused else 0
+
+    @property
+    def recorded(self) -> int:
+        """The number of shapes of batches that are replayed from a recording."""
+        return self._recorded.recordings if self._recorded else 0
 
     def _prepare(self, name: str, examples: Data, batch_size: int) -> list[Examples]:
         inputs, labels = map(as_tensor, examples)
@@ -129,7 +159,8 @@ class Evaluator:
         if fractional or labels.dim() != 1:
             raise ValueError(
                 f"data set {name!r} has labels of type {str(labels.dtype).removeprefix('torch.')} and shape "
-                f"{tuple(labels.shape)}; labels are integers 0, 1, ..., classes - 1 of shape (n,), one per input"
+                f"{tuple(labels.shape)}; labels are integers 0, 1, ..., classes - 1 of shape (n,), one per input; "
+                "for other targets pass loss=, a function of outputs and targets"
             )
         labels = labels.to(torch.int64)
         pairs = zip(torch.split(inputs, batch_size), torch.split(labels, batch_size), strict=True)
@@ -142,7 +173,7 @@ class Evaluator:
         for parameter in net.parameters():
             parameter.requires_grad_(False)
             parameter.data = self._laid_out(parameter.data)
-        self._net, self._slots = net, model_state(net)
+        self._net, self._slots = net, distinct_state(net)
 
     @torch.inference_mode()
     def _outputs(self, net: Network, inputs: Tensor) -> Any:
@@ -185,12 +216,12 @@ class Evaluator:
         once, again = (self._outputs(self._net, self._first) for _ in range(2))
         if not isinstance(once, Tensor) or once.dim() != 2:
             found = f"shape {tuple(once.shape)}" if isinstance(once, Tensor) else f"a {type(once).__name__}"
-            raise ValueError(f"the model returns {found}; logits of shape (batch, classes) are needed")
-        if not torch.allclose(once, again, rtol=1e-4, atol=1e-5, equal_nan=True):
             raise ValueError(
-                "two evaluations of the same weights on the same data differ; switch off what is random in eval mode "
-                "(functional dropout, sampling, augmentation inside the model)"
+                f"the model returns {found}; logits of shape (batch, classes) are needed "
+                "where no loss= is given, a function of outputs and targets"
             )
+        if not torch.allclose(once, again, rtol=1e-4, atol=1e-5, equal_nan=True):
+            raise ValueError(disagreement(self._net, lambda: self._outputs(self._net, self._first)))
         self._require_classes(once.shape[1])
 
     def _require_classes(self, classes: int) -> None:
@@ -225,16 +256,28 @@ class Evaluator:
     @torch.inference_mode()
     def measure(self, name: str) -> Measurement:
         """Return loss and accuracy on the data set `name` at the present point, weighted by batch size."""
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        n = 0
-        for inputs, labels in self._batches[name]:
-            logits = self._logits(inputs)
-            # summed in float64: a batch of large losses must not overflow before its mean does
-            total += functional.cross_entropy(logits, labels, reduction="none").sum(dtype=torch.float64)
-            correct += (logits.argmax(1) == labels).sum()
-            n += len(labels)
-        return Measurement(float(total) / n, int(correct) / n, n)
+        batches = self._batches[name]
+        with computing(self.precision, self.device):
+            step = self._step(batches)
+            self._sums.reset()
+            for inputs, labels in batches:
+                step(inputs, labels)
+            total, correct = self._sums.fetch()
+        n = sum(len(labels) for _, labels in batches)
+        return Measurement(total / n, correct / n, n)
+
+    def _step(self, batches: Sequence[Examples]) -> Step:
+        """Return what adds a batch to the sums, by replay where that is wanted and works."""
+        if not self._recorded:
+            return self._sums.add
+        self._recorded.prepare(batches)
+        if self._recorded.problem:
+            reason, self._recorded = self._recorded.problem, None
+            warnings.warn(
+                f"graph=True: batches are computed one operation at a time ({reason}); pass graph=False", stacklevel=3
+            )
+            return self._sums.add
+        return self._recorded
 
     @torch.inference_mode()
     def example_values(self, name: str, start: int = 0, stop: int | None = None) -> tuple[Tensor, Tensor]:
@@ -250,16 +293,18 @@ class Evaluator:
             the CPU. They depend on where the batches begin by rounding only.
         """
         losses, right = [], []
-        for inputs, labels in _between(self._batches[name], start, stop):
-            logits = self._logits(inputs)
-            losses.append(functional.cross_entropy(logits, labels, reduction="none").double())
-            right.append(logits.argmax(1) == labels)
+        with computing(self.precision, self.device):
+            for inputs, labels in _between(self._batches[name], start, stop):
+                logits = self._logits(inputs)
+                losses.append(functional.cross_entropy(logits, labels, reduction="none").double())
+                right.append(logits.argmax(1) == labels)
         return torch.cat(losses).cpu(), torch.cat(right).cpu()
 
     @torch.inference_mode()
     def logits(self, name: str) -> Tensor:
         """Return the network's outputs on the data set `name` at the present point, shape (n, classes), on the CPU."""
-        return torch.cat([self._logits(inputs).cpu() for inputs, _ in self._batches[name]])
+        with computing(self.precision, self.device):
+            return torch.cat([self._logits(inputs) for inputs, _ in self._batches[name]]).cpu()
 
     def _logits(self, inputs: Tensor) -> Tensor:
         """Return the outputs in at least float32: half precision is widened, float64 kept."""

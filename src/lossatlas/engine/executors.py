@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
-from typing import Any, Literal, get_args
+from typing import Any
 
-ExecutorKind = Literal["process", "serial"]
+# how many tasks are under way at once where an executor does not say how many workers it has
+UNKNOWN_WIDTH = 64
 
 
-class SerialExecutor(Executor):
+class WorkersLostError(ConnectionError):
+    """The workers of an executor are gone, and what they were computing with them."""
+
+
+class TaskLostError(WorkersLostError):
+    """A task was given up because its workers died; others may still be computed."""
+
+
+class InlineExecutor(Executor):
     """Runs each task at once, in this process."""
+
+    workers = 1
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run `fn` and return its finished future."""
@@ -33,6 +45,21 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Compute with one thread in a process that may be somebody else's, and give it its threads back."""
+    import torch
+
+    before = torch.get_num_threads()
+    if before != 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before != 1:
+            torch.set_num_threads(before)
+
+
 def _start_worker(started: Synchronized[int]) -> None:
     """Set up a worker process; its progress bars get a line of their own and are wiped when they are done."""
     with started.get_lock():
@@ -41,28 +68,43 @@ def _start_worker(started: Synchronized[int]) -> None:
     one_thread()
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return how many cores this process may use; systems without affinity (macOS) count them all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_executor(kind: ExecutorKind, workers: int | None = None) -> Executor:
-    """Return an executor.
+def process_pool(workers: int | None = None) -> ProcessPoolExecutor:
+    """Return worker processes of this machine that stay warm: torch is imported once in each.
 
     Args:
-        kind: `process` starts worker processes that stay warm (torch is imported once in each); `serial` starts none.
         workers: number of processes; one per core if absent.
 
     Raises:
-        ValueError: another kind, or no workers.
+        ValueError: no workers.
     """
-    if kind == "serial":
-        return SerialExecutor()
-    if kind != "process":
-        raise ValueError(f"executor kind = {kind!r} is unknown; allowed: {', '.join(get_args(ExecutorKind))}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers = {workers} is impossible; allowed: 1 or more, or None for one per core")
-    count = _cores() if workers is None else workers
+    count = cores() if workers is None else workers
     context = get_context("spawn")
     started: Synchronized[int] = context.Value("i", 0)
     return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(started,))
+
+
+def width(executor: Executor) -> int:
+    """Return how many tasks an executor runs at once: what it says under the names in use, or a guess."""
+    for name in ("workers", "num_workers", "_max_workers"):
+        found = getattr(executor, name, None)
+        if isinstance(found, int) and found > 0:
+            return found
+    return UNKNOWN_WIDTH
+
+
+def lost(error: BaseException) -> str:
+    """Return why the workers are gone, empty if the error is a task's own."""
+    if isinstance(error, WorkersLostError):
+        return str(error)
+    if isinstance(error, BrokenExecutor):
+        return "a worker process was killed (by the system, for want of memory?)"
+    return (
+        "the tasks were cancelled: the executor or its scheduler is gone" if isinstance(error, CancelledError) else ""
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.engine.evaluator import Evaluator
-from lossatlas.files import sha256_json, write_bytes
+from lossatlas.engine.spreading import spread
+from lossatlas.files import sha256_json
 from lossatlas.models.checkpoint import load_checkpoint
 from lossatlas.models.weights import weights_hash
 from lossatlas.progress import progress
+from lossatlas.sealed import read_array, write_array
 
 State = Mapping[str, Tensor]
 Member = State | Path | str
@@ -39,6 +42,7 @@ def predict(
     device: torch.device | str = "cpu",
     folder: Path | None = None,
     label: str = "predictions",
+    executor: Executor | None = None,
 ) -> Probabilities:
     """Return what each member says about each example; the members are weights of one network.
 
@@ -52,6 +56,8 @@ def predict(
         device: where to compute.
         folder: keeps the finished members of these inputs: a killed call goes on after them, and loses one at most.
         label: of the progress bar.
+        executor: where members are computed, any `concurrent.futures.Executor`; files of members must lie on a file
+            system that its workers share. None: here.
 
     Returns:
         Probabilities, (members, n, classes) in float32: rows sum to 1 within rounding, and differ from the softmax in
@@ -59,25 +65,39 @@ def predict(
 
     Raises:
         FileNotFoundError: a file does not exist.
-        KeyError, ValueError: weights or examples do not fit the network.
+        KeyError, ValueError: weights or examples do not fit the network, or a file in `folder` is damaged.
     """
     if not members:
         raise ValueError("there are no members; pass the weights of at least one")
-    evaluator = Evaluator(model, {"test": (inputs, labels)}, batch_size=batch_size, device=device)
     settings = [weights_hash({"inputs": inputs}), batch_size, str(device)]
-    rows = []
-    with progress(label, len(members), unit="members") as advance:
-        for member in members:
-            state, digest = weights_of(member)
-            kept = folder and folder / f"member_{sha256_json([digest, *settings])[:16]}.npy"
-            row = _kept(kept, len(inputs))
-            if row is None:
-                evaluator.load(state)
-                row = probabilities(evaluator.logits("test"))
-                _keep(kept, row)
-            rows.append(row)
+    names = [sha256_json([weights_of(member)[1], *settings])[:16] for member in members]
+    places = [folder and folder / f"member_{name}.npy" for name in names]
+    rows = {i: row for i, place in enumerate(places) if (row := _kept(place, len(inputs))) is not None}
+    make = partial(_predicting, model, members, inputs, labels, batch_size, device)
+    with progress(label, len(members), done=len(rows), unit="members") as advance:
+        for i, row in spread(make, [[i] for i in range(len(members)) if i not in rows], executor, folder=folder):
+            rows[i] = row
+            _keep(places[i], row)
             advance(1)
-    return np.stack(rows)
+    return np.stack([rows[i] for i in range(len(members))])
+
+
+def _predicting(
+    model: nn.Module,
+    members: Sequence[Member],
+    inputs: Tensor,
+    labels: Tensor,
+    batch_size: int,
+    device: torch.device | str,
+) -> Callable[[int], Probabilities]:
+    """Return what predicts with a member."""
+    evaluator = Evaluator(model, {"test": (inputs, labels)}, batch_size=batch_size, device=device)
+
+    def predicted(i: int) -> Probabilities:
+        evaluator.load(weights_of(members[i])[0])
+        return probabilities(evaluator.logits("test"))
+
+    return predicted
 
 
 def weights_of(member: Member) -> tuple[State, str]:
@@ -89,18 +109,18 @@ def weights_of(member: Member) -> tuple[State, str]:
 
 
 def _kept(path: Path | None, examples: int) -> Probabilities | None:
-    """Return a member that an earlier call finished; None if there is none that can be used."""
+    """Return a member that an earlier call finished, None if there is none."""
     if path is None or not path.is_file():
         return None
-    try:
-        row: Probabilities = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError):  # damaged: computed again
-        return None
-    return row if row.dtype == np.float32 and row.shape[:1] == (examples,) and row.ndim == 2 else None
+    row: Probabilities = read_array(path)
+    if row.dtype != np.float32 or row.ndim != 2 or len(row) != examples:
+        raise ValueError(
+            f"{path} holds {row.dtype} of shape {row.shape}, expected float32 of shape ({examples}, classes); "
+            "delete it, and what it held is computed again"
+        )
+    return row
 
 
 def _keep(path: Path | None, row: Probabilities) -> None:
     if path is not None:
-        stream = io.BytesIO()
-        np.save(stream, row, allow_pickle=False)
-        write_bytes(path, stream.getvalue())
+        write_array(path, row)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lossatlas.files import replacing
 from lossatlas.landscape.coarse import Place
 from lossatlas.results import Floats
+from lossatlas.sealed import read_array, write_array
 
 # losses and correctness (1 or 0) of the images from `start` to before `stop` at a place
 Measure = Callable[[Place, int, int], Floats]  # (2, stop - start)
@@ -77,10 +77,9 @@ class Corners:
             return self.measure(place, 0, self.images)
         path = self._path(place)
         if path.exists():
-            return np.asarray(np.load(path), dtype=np.float64)
+            return np.asarray(read_array(path), dtype=np.float64)
         values = self.measure(place, 0, self.images)
-        with replacing(path) as temporary, temporary.open("wb") as stream:
-            np.save(stream, values)
+        write_array(path, values)
         return values
 
     def _path(self, place: Place) -> Path:

@@ -18,9 +18,23 @@ from lossatlas.landscape.second_order import second_order
 Weights = Literal["matrices", "all"]
 
 
-def _joined(tensors: Iterable[Tensor]) -> Tensor:
-    """Return tensors as one float64 vector on the CPU, each in row-major order."""
-    return torch.cat([tensor.detach().to("cpu", torch.float64).reshape(-1) for tensor in tensors])
+def _joined(tensors: Iterable[Tensor], device: torch.device | str = "cpu") -> Tensor:
+    """Return tensors as one float64 vector on a device, each in row-major order."""
+    return torch.cat([tensor.detach().to(device, torch.float64).reshape(-1) for tensor in tensors])
+
+
+def hessian_shapes(model: nn.Module, weights: Weights) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the parameters that a Hessian is over, by name; see `HessianOperator`.
+
+    Raises:
+        ValueError: an unknown kind of weights, or there are none of it.
+    """
+    if weights not in ("matrices", "all"):
+        raise ValueError(f"weights is {weights!r}; it must be 'matrices' or 'all'")
+    shapes = {n: tuple(p.shape) for n, p in model.named_parameters() if weights == "all" or p.dim() > 1}
+    if not shapes:
+        raise ValueError(f"the model has no parameters of the kind weights = {weights!r}; pass weights='all'")
+    return shapes
 
 
 class HessianOperator(Evaluator):
@@ -32,7 +46,8 @@ class HessianOperator(Evaluator):
     size and summed in float64. On a CPU the same vector gives the same bytes.
 
     A vector is flat, of shape (size,): the parameters in the model's order, each in row-major order. Vectors are
-    accepted in any floating-point type on any device and returned in float64 on the CPU.
+    accepted in any floating-point type on any device; products are returned in float64 on the device of their vector,
+    gradients on the CPU. A GPU is waited for once a product if the vector lies on the CPU, else not at all.
 
     Args:
         model: a classifier that returns logits, shape (batch, classes).
@@ -57,12 +72,8 @@ class HessianOperator(Evaluator):
         weights: Weights = "matrices",
     ) -> None:
         """See the class."""
-        if weights not in ("matrices", "all"):
-            raise ValueError(f"weights is {weights!r}; it must be 'matrices' or 'all'")
         parameters = dict(model.named_parameters())
-        self.shapes = {n: tuple(p.shape) for n, p in parameters.items() if weights == "all" or p.dim() > 1}
-        if not self.shapes:
-            raise ValueError(f"the model has no parameters of the kind weights = {weights!r}; pass weights='all'")
+        self.shapes = hessian_shapes(model, weights)
         self.size = sum(math.prod(shape) for shape in self.shapes.values())
         # the second names of shared parameters follow the first
         self._aliases = {name for name, _ in model.named_parameters(remove_duplicate=False)} - parameters.keys()
@@ -96,21 +107,21 @@ class HessianOperator(Evaluator):
 
     def gradient(self) -> Tensor:
         """Return the gradient of the mean loss, shape (size,), in nats per example and unit of weight."""
-        return self._mean(lambda i: self._gradients(i, keep=False))
+        return self._mean(lambda i: self._gradients(i, keep=False)).cpu()
 
     def product(self, vector: Tensor) -> Tensor:
         """Return the Hessian of the mean loss times `vector`, both of shape (size,)."""
-        pieces = self.unflatten(vector.detach())
+        pieces = self.unflatten(vector.detach().to(self.device))
         along = {name: self._laid_out(pieces[name].to(leaf)) for name, leaf in self._leaves.items()}
-        return self._mean(lambda i: self._products(i, along))
+        return self._mean(lambda i: self._products(i, along)).to(vector.device)
 
     def _mean(self, derivatives: Callable[[int], Sequence[Tensor]]) -> Tensor:
-        """Return the mean over the examples of what `derivatives` gives for each batch."""
+        """Return the mean over the examples of what `derivatives` gives for each batch, on the operator's device."""
         counts = [len(labels) for _, labels in self._batches["train"]]
-        total = torch.zeros(self.size, dtype=torch.float64)
-        with second_order():
+        total = torch.zeros(self.size, dtype=torch.float64, device=self.device)
+        with second_order(self.device):
             for i, count in enumerate(counts):
-                total += _joined(derivatives(i)) * (count / sum(counts))
+                total += _joined(derivatives(i), self.device) * (count / sum(counts))
         return total
 
     def _gradients(self, i: int, *, keep: bool) -> Sequence[Tensor]:

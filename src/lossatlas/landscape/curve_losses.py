@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -10,13 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from lossatlas.engine.evaluator import Array, Data, Evaluator, as_tensor, model_state
+from lossatlas.engine.batches import AnyData, Batches
+from lossatlas.engine.evaluator import Array, model_state
+from lossatlas.engine.general import examples, general, make_evaluator, settled
 from lossatlas.engine.inputs import network_inputs
+from lossatlas.engine.objective import Criterion, Objective
 from lossatlas.engine.statistics import Statistics
 from lossatlas.files import sha256_bytes, sha256_json
 from lossatlas.landscape.curves import Curve, Point, blended, whole_state
-from lossatlas.landscape.points import content, measured, walk
+from lossatlas.landscape.points import AtPlace, content, data_content, measured, walk
 from lossatlas.landscape.states import require_state
 from lossatlas.models.weights import weights_hash
 from lossatlas.results import VALUES, CurveLosses, Floats
@@ -28,6 +34,7 @@ class _States:
     """The whole states of a network along a curve, by how their statistics are set.
 
     Attributes:
+        device: where they are.
         refresh: what was refreshed from how much; nothing where there is nothing to refresh.
     """
 
@@ -43,6 +50,7 @@ class _States:
         parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
         own = {name: tensor for name, tensor in model_state(model).items() if name not in parameters}
         nodes = [{name: tensor.to(device) for name, tensor in node.items()} for node in curve.nodes]
+        self.device = device
         self._model, self._curve = model, Curve(curve.kind, tuple(nodes))
         self.start, self.end = ({name: (given or own)[name].to(device) for name in own} for given in ends)
         self._refresher = refresher if refresher and refresher.layers else None
@@ -71,6 +79,31 @@ class _States:
         return {**self.start, **blended(numbers, (1 - t, t))}
 
 
+def _states(
+    model: nn.Module,
+    curve: Curve,
+    ends: tuple[Point | None, Point | None],
+    inputs: Tensor | None,
+    batch_size: int,
+    device: torch.device,
+) -> _States:
+    """Return the states along a curve; `inputs` are the examples that statistics are refreshed from."""
+    refresher = None if inputs is None else Statistics(model, inputs, batch_size=batch_size, device=device)
+    return _States(model, curve, ends, refresher=refresher, device=device)
+
+
+def _measuring(
+    model: nn.Module,
+    splits: Mapping[str, Any],
+    along: Callable[[], _States],
+    places: Sequence[tuple[str, float]],
+    engine: Mapping[str, Any],
+) -> AtPlace:
+    states = along()
+    evaluator = make_evaluator(model, splits, device=states.device, **engine)
+    return lambda i: measured(evaluator, states(*places[i]))
+
+
 def _checked(t: npt.ArrayLike | None, statistics: Sequence[str], end: Point | None) -> Floats:
     points = np.asarray(np.linspace(0, 1, 61) if t is None else t, dtype=np.float64)
     if points.ndim != 1 or not len(points) or not ((points >= 0) & (points <= 1)).all():
@@ -88,8 +121,8 @@ def _checked(t: npt.ArrayLike | None, statistics: Sequence[str], end: Point | No
 def curve_losses(
     model: nn.Module,
     curve: Curve,
-    train: Data,
-    test: Data | None = None,
+    train: AnyData,
+    test: AnyData | None = None,
     *,
     t: npt.ArrayLike | None = None,
     statistics: Sequence[Treatment] = ("refreshed",),
@@ -98,9 +131,12 @@ def curve_losses(
     refresh: Array | None = None,
     refresh_batch_size: int = 128,
     batch_size: int = 128,
+    loss: Criterion | None = None,
+    accuracy: Criterion | None = None,
     device: torch.device | str = "cpu",
     journal: Path | str | None = None,
     label: str = "curve",
+    executor: Executor | None = None,
     **engine: Any,
 ) -> CurveLosses:
     """Evaluate a network along a curve through its weights (Garipov et al. 2018, section 5 and Fig. 2).
@@ -111,9 +147,9 @@ def curve_losses(
     same, as without batch normalization, a point is evaluated once.
 
     Args:
-        model: a classifier that returns logits; it is left untouched.
+        model: any network; it is left untouched.
         curve: through its parameters.
-        train: normalized inputs (n, ...) and integer labels (n,), as tensors, arrays or lists.
+        train: the data, see `plane`.
         test: the same for the test set.
         t: points of the curve, (k,); 61 from 0 to 1 if absent.
         statistics: the ways to set them, a row of the result each.
@@ -122,9 +158,13 @@ def curve_losses(
         refresh: clean normalized inputs for the refresh; those of `train` if absent.
         refresh_batch_size: examples per pass of the refresh, which its result depends on.
         batch_size: examples per forward pass.
+        loss: see `plane`.
+        accuracy: see `plane`.
         device: where to compute.
         journal: a file that keeps finished points, so that a killed evaluation goes on.
         label: of the progress bar.
+        executor: where the points are computed, any `concurrent.futures.Executor`; the values are the same for any
+            number of workers. None: here.
         **engine: `channels_last`, `fold`, `fuse`: see `Evaluator`.
 
     Raises:
@@ -136,28 +176,33 @@ def curve_losses(
     for called, given in (("start_state", start_state), ("end_state", end_state)):
         if given is not None:
             require_state(model, given, called=called)
+    objective = {"loss": loss, "accuracy": accuracy}
     splits = {"train": train} if test is None else {"train": train, "test": test}
-    evaluator = Evaluator(model, splits, batch_size=batch_size, device=device, **engine)
-    inputs = network_inputs(model, train[0] if refresh is None else refresh) if "refreshed" in statistics else None
-    refresher = None
-    if inputs is not None:
-        refresher = Statistics(model, inputs, batch_size=refresh_batch_size, device=evaluator.device)
-    states = _States(model, curve, (start_state, end_state), refresher=refresher, device=evaluator.device)
+    splits = settled(model, splits, batch_size=batch_size, **objective)
+    place = torch.device(device)
+    inputs = _inputs(model, splits["train"], refresh) if "refreshed" in statistics else None
+    along = partial(_states, model, curve, (start_state, end_state), inputs, refresh_batch_size, place)
+    states = along()
     rows = statistics[:1] if states.alike else statistics
-
-    def values_at(i: int) -> dict[str, float]:
-        row, column = divmod(i, len(points))
-        return measured(evaluator, states(rows[row], float(points[column])))
+    settings = {"batch_size": batch_size, **engine}
+    own = Objective(**objective).identity() if journal and general(splits, **objective) else {}
+    places = [(row, float(at)) for row in rows for at in points]
 
     def identity() -> str:
         parts: list[Any] = [curve.kind, [weights_hash(tensors) for tensors in (*curve.nodes, states.start, states.end)]]
-        parts += [sha256_bytes(points.tobytes()), list(rows), states.refresh, repr(model), evaluator.device.type]
-        parts += [[name, *(content(as_tensor(values)) for values in examples)] for name, examples in splits.items()]
+        parts += [sha256_bytes(points.tobytes()), list(rows), states.refresh, repr(model), place.type]
+        parts += [[name, *data_content(data)] for name, data in splits.items()]
         parts += [content(inputs) if inputs is not None and states.refresh["layers"] else None]
-        return sha256_json([*parts, {"batch_size": batch_size, **engine}])
+        return sha256_json([*parts, {**settings, **own}])
 
     values, computed = walk(
-        values_at, len(rows) * len(points), names=VALUES, identity=identity, journal=journal, label=label
+        partial(_measuring, model, splits, along, places, {**settings, **objective}),
+        len(rows) * len(points),
+        names=VALUES,
+        identity=identity,
+        journal=journal,
+        label=label,
+        executor=executor,
     )
     shape, repeats = (len(rows), len(points)), (len(statistics) // len(rows), 1)
     found = {name: np.tile(array.reshape(shape), repeats) for name, array in values.items()}
@@ -175,11 +220,27 @@ def curve_losses(
             "kind": curve.kind,
             "bends": curve.bends,
             "nodes": [weights_hash(node) for node in curve.nodes],
-            "examples": [len(train[1]), 0 if test is None else len(test[1])],
+            "examples": [examples(splits[name]) if name in splits else 0 for name in ("train", "test")],
+            **({"precision": engine["precision"]} if engine.get("precision", "float32") != "float32" else {}),
             "refresh": states.refresh,
             "rows_alike": states.alike,
         },
     )
+
+
+def _inputs(model: nn.Module, train: Any, refresh: Array | None) -> Tensor | None:
+    """Return the examples that statistics are refreshed from, None where a network has none and they cannot be told."""
+    if refresh is not None:
+        return network_inputs(model, refresh)
+    if not isinstance(train, Batches):
+        return network_inputs(model, train[0])
+    if not any(isinstance(module, _BatchNorm) and module.running_mean is not None for module in model.modules()):
+        return None
+    if any(batch.named or len(batch.content) != 2 or not isinstance(batch.content[0], Tensor) for batch in train.items):
+        raise ValueError(
+            "the network has batch normalization to refresh, and more inputs than one; pass refresh=inputs"
+        )
+    return torch.cat([batch.content[0] for batch in train.items])
 
 
 def _explain(curve: Curve, losses: Sequence[Floats]) -> str:

@@ -98,7 +98,9 @@ class Direction:
             raise ValueError(f"{path} is damaged or holds no direction ({error}); make it again") from error
         expected = {item.name for item in fields(cls)} - {"tensors"} | {"content", "seal"}
         if not isinstance(described, dict) or described.keys() != expected:
-            raise ValueError(f"{path} holds no direction; it may be a checkpoint")
+            raise ValueError(
+                f"{path} holds no direction; it may be a checkpoint, or damaged: name the right file, or make it again"
+            )
         if described.pop("seal") != sha256_json(described):
             raise ValueError(f"{path} is damaged (its description is not the one that was written); make it again")
         if described.pop("content") != weights_hash(tensors):
@@ -117,6 +119,13 @@ def _require_state(state: object) -> None:
         raise TypeError(
             f"a direction is made from weights, not from a network ({type(state).__name__}); pass `model.state_dict()`"
         )
+
+
+def _place(tensor: Tensor) -> object:
+    """Return what two tensors have in common only if they are one: memory, shape and order."""
+    if not tensor.numel() or tensor.device.type == "meta":
+        return id(tensor)
+    return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
 def normalize_like(direction: Tensor, weight: Tensor, normalization: Normalization) -> Tensor:
@@ -154,7 +163,8 @@ def random_direction(
 ) -> Direction:
     """Draw a Gaussian direction from the weights `state`.
 
-    Each tensor has a stream of its own: neither the order of the names nor what else moves changes its numbers.
+    Each tensor has a stream of its own: neither the order of the names nor what else moves changes its numbers. Tied
+    tensors, which share their memory in `state`, move as one, by the numbers of the first name.
 
     Args:
         state: parameters and buffers by name, as `state_dict` gives them.
@@ -173,8 +183,13 @@ def random_direction(
     if normalization not in get_args(Normalization):
         allowed = ", ".join(get_args(Normalization))
         raise ValueError(f"normalization = {normalization!r} is unknown; allowed: {allowed}")
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
+    first: dict[object, str] = {}
     for name in parameter_names(state):
+        twin = first.setdefault(_place(state[name]), name)
+        if twin in tensors:
+            tensors[name] = tensors[twin]
+            continue
         weight = state[name].detach().cpu()
         if (exclude_1d and weight.dim() <= 1) or (parameters is not None and name not in parameters):
             continue

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lossatlas.files import write_bytes, write_text
+from lossatlas.files import naming, sha256_bytes, write_bytes
 from lossatlas.results import Floats, Mask
 
 _Parsed = TypeVar("_Parsed", dict[str, Any], list[Any])
@@ -19,8 +19,8 @@ _Parsed = TypeVar("_Parsed", dict[str, Any], list[Any])
 class Journal:
     """An append-only file of finished points: a line with the grid's identity, then a line per point.
 
-    Floats are written as hexadecimal, so NaN, infinities and every bit survive. A line that a kill cut short is
-    dropped at the next opening.
+    Floats are written as hexadecimal, so NaN, infinities and every bit survive. Each line ends with a hash of itself.
+    A line that a kill cut short is dropped at the next opening; one that was altered is refused.
 
     Args:
         path: the file; it is made on first use.
@@ -34,7 +34,7 @@ class Journal:
         """See the class."""
         self._path = path = Path(path)
         if not path.exists():
-            write_text(path, json.dumps({"grid": identity}) + "\n")
+            write_bytes(path, _sealed(json.dumps({"grid": identity})))
         *whole, cut = path.read_bytes().split(b"\n")
         found = self._parsed(b"\n".join(whole[:1]), dict).get("grid")
         if found != identity:
@@ -45,15 +45,17 @@ class Journal:
 
     def _parsed(self, line: bytes, kind: type[_Parsed]) -> _Parsed:
         try:
-            value = json.loads(line)
+            text, _, digest = line.decode().rpartition(" ")
+            value = json.loads(text)
         except ValueError as error:
             raise self._damaged(line) from error
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or digest != _digest(text):
             raise self._damaged(line)
         return value
 
     def _damaged(self, entry: object) -> ValueError:
-        return ValueError(f"{self._path} is damaged ({str(entry)[:60]!r} is no point of this grid); remove it")
+        text = entry.decode(errors="replace") if isinstance(entry, bytes) else str(entry)
+        return ValueError(f"{self._path} is damaged ({text[:60]!r} is no point of this grid); remove it")
 
     def restore(self, values: Mapping[str, Floats], computed: Mask) -> None:
         """Fill flat value arrays and their mask with the points on disk.
@@ -74,12 +76,29 @@ class Journal:
                 array[index] = number
 
     def append(self, indices: Iterable[int], values: Mapping[str, Floats]) -> None:
-        """Add finished points and force them to the disk."""
-        lines = [json.dumps([int(i), *(float(a[i]).hex() for a in values.values())]) for i in indices]
-        with self._path.open("a") as stream:
-            stream.write("".join(f"{line}\n" for line in lines))
+        """Add finished points and force them to the disk.
+
+        Raises:
+            OSError: the file cannot be written; the text names it.
+        """
+        lines = [_sealed(json.dumps([int(i), *(_text(a[i]) for a in values.values())])) for i in indices]
+        with naming(self._path), self._path.open("ab") as stream:
+            stream.write(b"".join(lines))
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def _text(value: float) -> str:
+    text = float(value).hex()
+    return f"-{text}" if text == "nan" and np.signbit(value) else text
+
+
+def _digest(text: str) -> str:
+    return sha256_bytes(text.encode())[:16]
+
+
+def _sealed(text: str) -> bytes:
+    return f"{text} {_digest(text)}\n".encode()
 
 
 def empty_values(names: Iterable[str], n: int) -> dict[str, Floats]:

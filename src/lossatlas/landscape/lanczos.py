@@ -18,8 +18,8 @@ Product = Callable[[Tensor], Tensor]
 SMALL_END = 1e-2
 # bytes of basis vectors, as far as 24 of them fit
 _MEMORY, _FEWEST = 2**30, 24
-# the first Ritz estimates that are within this much of what is asked for: rounding adds to the residuals proper
-_MARGIN = 0.5
+# residuals are brought to this much of what is allowed: the same products, taken again elsewhere, round otherwise
+_MARGIN = 0.9
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Extremes:
 
     lambda_max: float  # algebraically largest eigenvalue
     lambda_min: float  # algebraically smallest
-    residual_max: float  # |H v - lambda_max v| for the unit vector v found, by a product of its own
+    residual_max: float  # |H v - lambda_max v| for the unit vector v found; after restarts an upper bound of it
     residual_min: float
-    products: int  # products spent on both ends, those of the residuals included
+    products: int  # products spent on both ends
     converged: bool  # both residuals within `allowed_residual`
     vectors: Tensor  # (2, n) the unit vectors of lambda_max and lambda_min
 
@@ -58,11 +58,13 @@ def both_ends(
     Thick-restart Lanczos (Wu and Simon 2000) with full, repeated orthogonalization in float64. ARPACK, as SciPy calls
     it for both ends, asks for every eigenvalue relative to itself and estimates residuals from the recurrence: next to
     a large end a small one then takes most of the products, down to the rounding of float32 ones, and what was found
-    on the way is lost when it gives up. Here both ends stop by `allowed_residual`, residuals come from products of
-    their own, and when the products are used up the best vectors so far are the answer, marked as not converged.
+    on the way is lost when it gives up. Here both ends stop by `allowed_residual`, and when the products are used up
+    the best vectors so far are the answer, marked as not converged. Residuals and eigenvalues (Rayleigh quotients) are
+    not those of the tridiagonal matrix: all overlaps of all products are kept, from which H v is known for every v of
+    the space, rounding of the products included, so that the evidence takes no products of its own.
 
     Args:
-        product: v -> H v, float64 vectors (n,) on the CPU.
+        product: v -> H v, float64 vectors (n,) on the device of `start`.
         start: the first vector, (n,), not zero; it must have a part along both ends, as a random one has.
         tolerance: see `allowed_residual`.
         max_products: upper bound on the products, at least 3.
@@ -72,7 +74,7 @@ def both_ends(
         ValueError: fewer than 3 products or 4 basis vectors, a tolerance that is not positive, a start that is zero.
     """
     if max_products < 3:
-        raise ValueError(f"max_products is {max_products}; it must be at least 3: a step, and a residual at each end")
+        raise ValueError(f"max_products is {max_products}; it must be at least 3, or the ends are not told apart")
     if not tolerance > 0:
         raise ValueError(f"tolerance is {tolerance}; it must be above 0")
     if basis is not None and basis < 4:
@@ -81,48 +83,33 @@ def both_ends(
     if not (length > 0 and math.isfinite(length)):
         raise ValueError(f"the start vector has norm {length}; it must be a vector that is not zero")
     space = _Krylov(start.double() / length, basis or basis_size(len(start), max_products))
-    spent = 0
-    while spent + 2 < max_products:
-        spent += 1
+    for spent in range(1, max_products + 1):
         if not space.grow(product):
-            return _unknown(len(start), spent)
-        high, low = space.ends
-        estimates, allowed = space.estimates, _allowed(high, low, tolerance)
-        if space.exhausted or all(e <= _MARGIN * a for e, a in zip(estimates, allowed, strict=True)):
+            return _unknown(start, spent)
+        (high, low), rests = space.ends()
+        allowed = allowed_residual(high, low, tolerance), allowed_residual(low, high, tolerance)
+        if space.exhausted or all(rest <= _MARGIN * most for rest, most in zip(rests, allowed, strict=True)):
             break
-    return _measured(product, space.vectors(), spent + 2, tolerance)
+    converged = all(rest <= most for rest, most in zip(rests, allowed, strict=True))
+    return Extremes(high, low, *rests, spent, converged, space.vectors())
 
 
-def _allowed(high: float, low: float, tolerance: float) -> tuple[float, float]:
-    return allowed_residual(high, low, tolerance), allowed_residual(low, high, tolerance)
-
-
-def _unknown(n: int, products: int) -> Extremes:
+def _unknown(start: Tensor, products: int) -> Extremes:
     nan = math.nan
-    return Extremes(nan, nan, nan, nan, products, False, torch.full((2, n), nan, dtype=torch.float64))
-
-
-def _measured(product: Product, vectors: Tensor, products: int, tolerance: float) -> Extremes:
-    """Return the Rayleigh quotients and residuals of two unit vectors, by a product each."""
-    images = torch.stack([product(vector) for vector in vectors])
-    if not bool(torch.isfinite(images).all()):
-        return _unknown(vectors.shape[1], products)
-    quotients = (vectors * images).sum(1)
-    rests = torch.linalg.vector_norm(images - quotients[:, None] * vectors, dim=1)
-    (high, low), (rest_high, rest_low) = quotients.tolist(), rests.tolist()
-    allowed_high, allowed_low = _allowed(high, low, tolerance)
-    converged = rest_high <= allowed_high and rest_low <= allowed_low
-    return Extremes(high, low, rest_high, rest_low, products, converged, vectors)
+    vectors = torch.full((2, len(start)), nan, dtype=torch.float64, device=start.device)
+    return Extremes(nan, nan, nan, nan, products, False, vectors)
 
 
 class _Krylov:
-    """An orthonormal basis of a Krylov space, and the matrix in it."""
+    """An orthonormal basis V of a Krylov space, and what H does to it: H V = V table + next tail'."""
 
     def __init__(self, start: Tensor, size: int) -> None:
-        self._space = torch.empty(size, len(start), dtype=torch.float64)
-        self._table = np.zeros((size, size))  # upper triangle of V' H V
+        self._space = torch.empty(size, len(start), dtype=torch.float64, device=start.device)
+        self._table = np.zeros((size, size))
+        self._tail: Floats = np.zeros(0)
         self._count = 0
-        self._next, self._rest = start, 1.0
+        self._next = start
+        self._lost = 0.0  # bound of what restarts have left out of the equation: products are symmetric up to rounding
         self._values: Floats = np.zeros(0)
         self._shapes: Floats = np.zeros((0, 0))  # columns: Ritz vectors in the basis
 
@@ -132,47 +119,71 @@ class _Krylov:
             self._restart()
         k = self._count = self._count + 1
         self._space[k - 1] = self._next
+        self._table[k - 1, : k - 1] = self._tail
         rest = product(self._next)
         if not bool(torch.isfinite(rest).all()):
             return False
-        vectors, overlaps = self._space[:k], torch.zeros(k, dtype=torch.float64)
-        for _ in range(2):  # the second time removes what the first left by rounding
-            parts = vectors @ rest
-            rest = rest - parts @ vectors
-            overlaps += parts
-        self._table[:k, k - 1] = overlaps.numpy()
+        rest, overlaps = self._orthogonal(rest, k)
+        self._table[:k, k - 1] = overlaps.cpu().numpy()
         self._values, self._shapes = np.linalg.eigh(self._table[:k, :k], UPLO="U")
-        self._rest = float(torch.linalg.vector_norm(rest))
-        self._next = rest / self._rest if self._rest > 0 else rest
+        length = float(torch.linalg.vector_norm(rest))
+        self._tail = np.zeros(k)
+        self._tail[-1] = length
+        self._next = rest / length if length > 0 else rest
         return True
+
+    def _orthogonal(self, image: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Return what is left of a vector's image beside the first k vectors, and its overlaps with them.
+
+        Those with the vectors before are known by symmetry, up to rounding: most are zero. What they leave is small
+        along all vectors, so that one pass over them does what takes two without that knowledge.
+        """
+        vectors = self._space[:k]
+        overlaps = torch.zeros(k, dtype=torch.float64, device=image.device)
+        first = int(np.flatnonzero(self._tail).min(initial=k - 1))
+        overlaps[first : k - 1] = torch.from_numpy(self._tail[first:])
+        rest = image - overlaps[first : k - 1] @ vectors[first : k - 1]
+        overlaps[k - 1] = vectors[k - 1] @ rest
+        rest -= overlaps[k - 1] * vectors[k - 1]
+        parts = vectors @ rest
+        rest -= parts @ vectors
+        return rest, overlaps + parts
 
     def _restart(self) -> None:
         """Keep the Ritz vectors of a quarter of the values at each end."""
         k = max(len(self._space) // 4, 1)
-        kept = [*range(k), *range(len(self._space) - k, len(self._space))]
-        self._space[: 2 * k] = torch.from_numpy(self._shapes[:, kept].T.copy()) @ self._space
+        shapes = self._shapes[:, [*range(k), *range(len(self._space) - k, len(self._space))]]
+        self._space[: 2 * k] = self._combined(shapes)
+        images = self._table @ shapes
+        table = shapes.T @ images
+        self._lost += float(np.linalg.norm(images - shapes @ table, 2))
+        self._tail = self._tail @ shapes
         self._table[:] = 0.0
-        self._table[range(2 * k), range(2 * k)] = self._values[kept]
+        self._table[: 2 * k, : 2 * k] = table
         self._count = 2 * k
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The largest and the smallest Ritz value."""
-        return float(self._values[-1]), float(self._values[0])
+    def _combined(self, shapes: Floats) -> Tensor:
+        """Return the vectors that are columns of `shapes` in the basis, one a row."""
+        return torch.from_numpy(shapes.T.copy()).to(self._space.device) @ self._space[: self._count]
 
-    @property
-    def estimates(self) -> tuple[float, float]:
-        """The residuals of the two ends, up to rounding."""
-        return self._rest * abs(float(self._shapes[-1, -1])), self._rest * abs(float(self._shapes[-1, 0]))
+    def ends(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return the Rayleigh quotients of the largest and the smallest Ritz vector, and their residuals."""
+        k = self._count
+        shapes = self._shapes[:, [-1, 0]]
+        images = self._table[:k, :k] @ shapes
+        quotients = (shapes * images).sum(0)
+        inside, outside = np.linalg.norm(images - quotients * shapes, axis=0), self._tail @ shapes
+        high, low = np.hypot(inside, outside) + self._lost
+        return (float(quotients[0]), float(quotients[1])), (float(high), float(low))
 
     @property
     def exhausted(self) -> bool:
         """Whether the space maps into itself."""
-        scale = max(map(abs, self.ends))
-        return self._count == self._space.shape[1] or self._rest <= 16 * torch.finfo(torch.float64).eps * scale
+        scale = float(np.abs(self._values).max())
+        return self._count == self._space.shape[1] or self._tail[-1] <= 16 * torch.finfo(torch.float64).eps * scale
 
     def vectors(self) -> Tensor:
         """Return the unit Ritz vectors of the largest and the smallest value, (2, n)."""
-        found = torch.from_numpy(self._shapes[:, [-1, 0]].T.copy()) @ self._space[: self._count]
+        found = self._combined(self._shapes[:, [-1, 0]])
         lengths: Tensor = torch.linalg.vector_norm(found, dim=1, keepdim=True)
         return found / lengths

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lossatlas.engine.evaluator import Data, Evaluator, as_tensor, model_state
+from lossatlas.engine.batches import Batches
+from lossatlas.engine.evaluator import Evaluator, as_tensor, model_state
+from lossatlas.engine.general import GeneralEvaluator, general, make_evaluator, settled
+from lossatlas.engine.identity import content as content
+from lossatlas.engine.identity import model_code
+from lossatlas.engine.objective import Criterion, Objective
+from lossatlas.engine.spreading import spread
 from lossatlas.files import sha256_bytes, sha256_json
 from lossatlas.landscape.directions import Direction
 from lossatlas.landscape.journal import Journal, empty_values
@@ -24,6 +31,9 @@ from lossatlas.results import VALUES, Floats, Mask
 
 # a kill loses at most the points of this many seconds
 FLUSH_SECONDS = 2.0
+# what values there are at a point, and at a place of a grid
+AtPoint = Callable[[Mapping[str, Tensor]], Mapping[str, float]]
+AtPlace = Callable[[int], Mapping[str, float]]
 # what a point has whose values are not finite for no other reason
 OVERFLOW = "a loss that overflows"
 
@@ -46,26 +56,21 @@ def displaced(state: Mapping[str, Tensor], directions: Sequence[Direction], at: 
     return moved
 
 
-def content(tensor: Tensor) -> list[str]:
-    """Return dtype, shape and hash of a tensor's values, which tell it from any other."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return [
-        str(tensor.dtype),
-        str(tuple(tensor.shape)),
-        hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest(),
-    ]
+def data_content(data: Any) -> list[Any]:
+    """Return what tells a data set from others."""
+    return data.content() if isinstance(data, Batches) else [content(as_tensor(values)) for values in data]
 
 
 def _identity(
     state: Mapping[str, Tensor],
     directions: Sequence[Direction],
     grid: Floats,
-    data: Mapping[str, Data],
+    data: Mapping[str, Any],
     settings: Sequence[Any],
 ) -> str:
     parts: list[Any] = [weights_hash(state), sha256_bytes(np.ascontiguousarray(grid).tobytes()), settings]
     parts += [[d.description(), weights_hash(d.tensors)] for d in directions]
-    parts += [[name, *(content(as_tensor(values)) for values in examples)] for name, examples in data.items()]
+    parts += [[name, *data_content(examples)] for name, examples in data.items()]
     return sha256_json(parts)
 
 
@@ -87,7 +92,7 @@ class Displacements:
         state = {name: tensor.clone() for name, tensor in model_state(model).items()}
         _require(directions, state)
         moved = [{n: t.to(device) for n, t in d.tensors.items()} for d in directions]
-        self._about = [repr(model), device.type]
+        self._model, self._device = model, device
         self._placed = [
             Direction(tensors=t, weights=d.weights, kind=d.kind) for t, d in zip(moved, directions, strict=True)
         ]
@@ -98,17 +103,18 @@ class Displacements:
         """Return the point of row i."""
         return displaced(self._state, self._placed, self._grid[i])
 
-    def identity(self, data: Mapping[str, Data], settings: Any) -> str:
+    def identity(self, data: Mapping[str, Any], settings: Any) -> str:
         """Return a hash of all that values at the points depend on: `settings` are whatever else, as plain values."""
-        # the network's description, and what decides about rounding
-        return _identity(self._state, self._directions, self._grid, data, [*self._about, settings])
+        # the network's description and code, and what decides about rounding
+        about = [repr(self._model), model_code(self._model), self._device.type, settings]
+        return _identity(self._state, self._directions, self._grid, data, about)
 
     def explain(self, arrays: Sequence[Floats], what: str = OVERFLOW) -> str:
         """Return why some of the values are not finite, empty when all are; `what`: what such points have at last."""
         return _explain(self._state, self._placed, self._grid, arrays, what)
 
 
-def measured(evaluator: Evaluator, point: Mapping[str, Tensor]) -> dict[str, float]:
+def measured(evaluator: Evaluator | GeneralEvaluator, point: Mapping[str, Tensor]) -> dict[str, float]:
     """Return loss and accuracy at a point on each data set, by the names of `VALUES`."""
     found = evaluator(point)
     return {f"{name}_{kind}": getattr(m, kind) for name, m in found.items() for kind in ("loss", "accuracy")}
@@ -116,40 +122,50 @@ def measured(evaluator: Evaluator, point: Mapping[str, Tensor]) -> dict[str, flo
 
 def evaluate_points(
     model: nn.Module,
-    data: Mapping[str, Data],
+    data: Mapping[str, Any],
     directions: Sequence[Direction],
     grid: Floats,
     *,
     journal: Path | str | None,
     label: str,
+    executor: Executor | None = None,
+    loss: Criterion | None = None,
+    accuracy: Criterion | None = None,
     **engine: Any,
 ) -> Points:
-    """Evaluate the rows of `grid` (n, number of directions) in order, resuming from the journal."""
-    _require(directions, model_state(model))
-    evaluator = Evaluator(model, data, **engine)
-
+    """Evaluate the rows of `grid` (n, number of directions), resuming from the journal; see `walk`."""
+    objective = {"loss": loss, "accuracy": accuracy}
+    settings = {name: value for name, value in engine.items() if name != "device"}
+    if journal and general(data, **objective):
+        settings |= Objective(**objective).identity()
+    data = settled(model, data, batch_size=engine["batch_size"], **objective)
     return walk_points(
         model,
         data,
         directions,
         grid,
-        lambda point: measured(evaluator, point),
+        partial(_measuring, model, data, {**engine, **objective}),
         names=VALUES,
         # without a test set its losses are NaN everywhere, and not to be explained
         finite=[f"{name}_loss" for name in data],
-        settings={name: value for name, value in engine.items() if name != "device"},
-        device=evaluator.device,
+        settings=settings,
+        device=torch.device(engine.get("device", "cpu")),
         journal=journal,
         label=label,
+        executor=executor,
     )
+
+
+def _measuring(model: nn.Module, data: Mapping[str, Any], engine: Mapping[str, Any]) -> AtPoint:
+    return partial(measured, make_evaluator(model, data, **engine))
 
 
 def walk_points(
     model: nn.Module,
-    data: Mapping[str, Data],
+    data: Mapping[str, Any],
     directions: Sequence[Direction],
     grid: Floats,
-    values_at: Callable[[Mapping[str, Tensor]], Mapping[str, float]],
+    station: Callable[[], AtPoint],
     *,
     names: Sequence[str],
     finite: Sequence[str],
@@ -158,82 +174,109 @@ def walk_points(
     journal: Path | str | None,
     label: str,
     what: str = OVERFLOW,
+    executor: Executor | None = None,
 ) -> Points:
-    """Take values at the rows of `grid` (n, number of directions) in order, resuming from the journal.
+    """Take values at the rows of `grid` (n, number of directions), resuming from the journal.
 
     Args:
         model: the network whose weights are the origin.
         data: the examples that the values depend on.
         directions: one per column of `grid`.
         grid: coordinates, (n, number of directions).
-        values_at: the values at a point, by name; names that are absent stay NaN. They may depend on nothing but the
-            point: not on those visited before.
+        station: returns what takes the values at a point, by name; names that are absent stay NaN. They may depend on
+            nothing but the point: not on those visited before. Workers get it pickled.
         names: all values, in the order of the journal.
         finite: those whose NaN and infinities the note explains.
         settings: whatever else the values depend on, as plain values.
-        device: where `values_at` wants the points.
+        device: where the points are wanted.
         journal: a file that keeps finished points.
         label: of the progress bar.
         what: what a point has whose values are not finite for no other reason.
+        executor: where the points are computed, see `walk`.
 
     Raises:
         ValueError: directions of other weights, or a journal of other values.
     """
     points = Displacements(model, directions, grid, device)
     values, computed = walk(
-        lambda i: values_at(points[i]),
+        partial(_at_rows, station, model, directions, grid, device),
         len(grid),
         names=names,
         identity=lambda: points.identity(data, settings),
         journal=journal,
         label=label,
+        executor=executor,
     )
     return Points(values, computed, points.explain([values[name] for name in finite], what))
 
 
+def _at_rows(
+    station: Callable[[], AtPoint],
+    model: nn.Module,
+    directions: Sequence[Direction],
+    grid: Floats,
+    device: torch.device,
+) -> AtPlace:
+    values_at, points = station(), Displacements(model, directions, grid, device)
+    return lambda i: values_at(points[i])
+
+
 def walk(
-    values_at: Callable[[int], Mapping[str, float]],
+    make: Callable[[], AtPlace],
     n: int,
     *,
     names: Sequence[str],
     identity: Callable[[], str],
     journal: Path | str | None,
     label: str,
+    executor: Executor | None = None,
+    groups: Sequence[Sequence[int]] | None = None,
 ) -> tuple[dict[str, Floats], Mask]:
-    """Take values at the places 0 ... n - 1 in order, resuming from the journal.
+    """Take values at the places 0 ... n - 1, resuming from the journal.
 
     Args:
-        values_at: the values at a place, by name; names that are absent stay NaN. They may depend on nothing but the
-            place: not on those visited before.
+        make: returns what takes the values at a place, by name; names that are absent stay NaN. They may depend on
+            nothing but the place: not on those visited before.
         n: number of places.
         names: all values, in the order of the journal.
         identity: a hash of everything that the values depend on; asked for only if there is a journal.
-        journal: a file that keeps finished places.
+        journal: a file that keeps finished places; only this process writes to it.
         label: of the progress bar.
+        executor: where places are computed, each with one thread: the values are the same for any number of workers.
+            `make` travels to them pickled, once each. None: here, in order, with this process's threads.
+        groups: places that workers best compute together and in order; each for itself if absent.
 
     Returns:
         The values by name, each (n,), and which were computed.
 
     Raises:
-        ValueError: a journal of other values.
+        ValueError: a journal of other values, or a `make` that cannot be sent to workers.
+        WorkersLostError: the executor's workers are gone; the journal has what was finished.
     """
     values, computed = empty_values(names, n), np.zeros(n, dtype=bool)
     book = Journal(journal, identity()) if journal else None
     if book:
         book.restore(values, computed)
-    todo = [int(i) for i in np.flatnonzero(~computed)]
+    todo = [[i for i in group if not computed[i]] for group in groups or [[i] for i in range(n)]]
+    todo = [group for group in todo if group]
+    folder = Path(journal).parent if journal else None
     fresh: list[int] = []
     flushed = time.monotonic()
-    with progress(label, n, done=n - len(todo)) as advance:
-        for i in todo:
-            for name, value in values_at(i).items():
-                values[name][i] = value
-            computed[i] = True
-            fresh.append(i)
-            advance(1)
-            if book and (i == todo[-1] or time.monotonic() - flushed > FLUSH_SECONDS):
+    with progress(label, n, done=int(computed.sum())) as advance:
+        try:
+            for i, found in spread(make, todo, executor, folder=folder):
+                for name, value in found.items():
+                    values[name][i] = value
+                computed[i] = True
+                fresh.append(i)
+                advance(1)
+                if book and time.monotonic() - flushed > FLUSH_SECONDS:
+                    # emptied first: what a signal interrupts in here must not be written twice
+                    written, fresh, flushed = fresh, [], time.monotonic()
+                    book.append(written, values)
+        finally:
+            if book and fresh:
                 book.append(fresh, values)
-                fresh, flushed = [], time.monotonic()
     return values, computed
 
 

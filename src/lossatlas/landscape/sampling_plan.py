@@ -25,6 +25,8 @@ _SECOND = tuple(128 * factor * 2**i for i in range(8) for factor in (2, 3))
 _MARGIN = 1.25
 # the share of an exact plane's evaluations that pilots may take, and how many there are at least
 _SHARE, _LEAST = 0.04, 6
+# what the least number of them may take: fewer grids are tried on small planes, and the smallest are exact without any
+_AT_MOST = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Plan:
 def plan(x: Floats, y: Floats, images: int, measure: Measure, sampling: Sampling, name: str) -> Plan:
     """Choose the coarse grids for a data set of `images` images, or take those that the settings name.
 
+    Where nothing is named, a plane costs at most a twentieth more than an exact one.
+
     Args:
         x: coordinates along the first axis.
         y: along the second.
@@ -97,12 +101,18 @@ def _measured(
     images = min(sampling.pilot_images, whole)
     draws = generator(sampling.seed, "sampling", "pilots", name)
     longest = max(len(x), len(y)) - 1
-    grids = {k: CoarseGrid(x, y, (k,)) for k in sorted({-(-longest // cells) for cells in _CELLS} - {0, 1})}
+    exact = len(x) * len(y) * whole
+    least = min(_LEAST, sampling.pilots)
+    corners = math.prod(2 if len(axis) > 1 else 1 for axis in (x, y))
+    # a pilot takes images at a point and, for each grid, at the corners about it
+    affordable = (int(_AT_MOST * exact / least) // images - 1) // corners
+    steps = sorted({-(-longest // cells) for cells in _CELLS} - {0, 1})[: max(affordable, 0)]
+    grids = {k: CoarseGrid(x, y, (k,)) for k in steps}
     if not grids:
         return [], 0
-    each = images * (1 + 4 * len(grids))
+    each = images * (1 + corners * len(grids))
     pilots, spent = [], 0
-    for _ in range(min(sampling.pilots, max(_LEAST, int(_SHARE * len(x) * len(y) * whole / each)))):
+    for _ in range(min(sampling.pilots, max(least, int(_SHARE * exact / each)))):
         place = (_drawn(len(x), draws), _drawn(len(y), draws))
         cells = {k: grid.cell(place) for k, grid in grids.items() if place not in grid}
         losses = {p: measure(p, 0, images)[0] for p in {place: 0, **{c: 0 for v in cells.values() for c in v.corners}}}

@@ -17,6 +17,8 @@ from torch.autograd import Function
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from lossatlas.engine.precision import products
+
 Geometry = tuple[list[int], list[int], list[int], int]  # stride, padding, dilation, groups
 
 
@@ -130,8 +132,13 @@ class _Replaced(TorchFunctionMode):
 
 
 @contextmanager
-def second_order() -> Iterator[None]:
-    """Compute with the operations of this module; on a GPU deterministically and in full precision."""
-    cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with cudnn, _Replaced():
-        yield
+def second_order(device: torch.device) -> Iterator[None]:
+    """Compute with the operations of this module, in full precision; on a GPU deterministically."""
+    cudnn: Any = torch.backends.cudnn  # its own context would set precisions too, in the older of two ways
+    before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic
+    cudnn.enabled, cudnn.benchmark, cudnn.deterministic = True, False, True
+    try:
+        with products(device, tf32=False), _Replaced():
+            yield
+    finally:
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic = before

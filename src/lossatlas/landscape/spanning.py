@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lossatlas.engine.evaluator import Array, Data, Evaluator, model_state
 from lossatlas.engine.inputs import network_inputs
@@ -55,6 +57,14 @@ class _Losses:
         return {name: getattr(self._statistics, name) for name in ("examples", "batch_size", "layers")}
 
 
+def _losses(model: nn.Module, splits: Mapping[str, Data], renewed: tuple[Tensor, int] | None, **engine: Any) -> _Losses:
+    """Return what measures points; `renewed`: the examples that refresh statistics, and how many at once."""
+    fresh = None
+    if renewed is not None:
+        fresh = Statistics(model, renewed[0], batch_size=renewed[1], device=engine["device"])
+    return _Losses(model, splits, statistics=fresh, **engine)
+
+
 @dataclass(frozen=True)
 class PlaneThrough:
     """A plane through three points, with the losses at the points themselves and a path on it.
@@ -94,6 +104,7 @@ def plane_through(
     device: torch.device | str = "cpu",
     journal: Path | str | None = None,
     label: str = "plane",
+    executor: Executor | None = None,
 ) -> PlaneThrough:
     """Evaluate a network on the plane through three points, such as minimizers or a curve's bends.
 
@@ -115,6 +126,8 @@ def plane_through(
         device: where to compute.
         journal: a file that keeps finished points, so that a killed evaluation goes on.
         label: of the progress bar.
+        executor: where the points are computed, any `concurrent.futures.Executor`; the values are the same for any
+            number of workers. None: here.
 
     Raises:
         NoPlaneError: see `Basis.of`.
@@ -129,22 +142,23 @@ def plane_through(
     x, y = enclosing(np.concatenate([basis.coordinates, followed]), margin=margin, points=points_per_axis)
     splits = {"train": train} if test is None else {"train": train, "test": test}
     inputs = network_inputs(origin, train[0] if refresh is None else refresh)
-    renewed = statistics == "refreshed"
-    fresh = Statistics(origin, inputs, batch_size=refresh_batch_size, device=device) if renewed else None
-    losses = _Losses(origin, splits, statistics=fresh, batch_size=batch_size, device=device)
+    renewed = (inputs, refresh_batch_size) if statistics == "refreshed" else None
+    station = partial(_losses, origin, splits, renewed, batch_size=batch_size, device=device)
+    losses = station()
     axes = basis.axes()
     walked = walk_points(
         origin,
         splits,
         axes,
         np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2),
-        losses,
+        station if executor else lambda: losses,
         names=VALUES,
         finite=[f"{name}_loss" for name in splits],
         settings={"batch_size": batch_size, "refresh": losses.refresh, "inputs": content(inputs)},
         device=losses.device,
         journal=journal,
         label=label,
+        executor=executor,
     )
     found = [losses({**start, **{name: point[name] for name in axes[0].tensors}}) for point in basis.points]
     provenance = {

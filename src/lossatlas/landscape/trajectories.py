@@ -183,7 +183,7 @@ def trajectory(
         raise ValueError(f"checkpoints has {len(checkpoints)}; a path in a plane needs at least 3: keep more of them")
     if len(numbers) != len(checkpoints):
         raise ValueError(f"epochs has {len(numbers)} numbers for {len(checkpoints)} checkpoints; pass one for each")
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    parameters = dict(model.named_parameters())  # tied weights once: a second name would count them twice
     path = WeightPath.of(checkpoints, span=span, exclude_1d=exclude_1d, parameters=parameters)
     directions = plane_axes(path, axes, seed=seed, centred=centred)
     ratios = explained_variance(path, centred=centred)

@@ -172,7 +172,9 @@ def _about(path: Path, metadata: Mapping[str, str]) -> dict[str, Any] | None:
     except json.JSONDecodeError as error:
         raise ValueError(f"checkpoint {path} is damaged (its description is not JSON: {error}); replace it") from error
     keys = {"format", "model", "epoch", "weights_hash", "extra", "seal"}
-    if not isinstance(about, dict) or about.get("format") != FORMAT or not keys <= about.keys():
+    if isinstance(about, dict) and about.get("format") == FORMAT and (lacking := keys - about.keys()):
+        raise ValueError(f"checkpoint {path} is damaged (its description has no {min(lacking)}); replace it")
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = about.get("format") if isinstance(about, dict) else about
         raise ValueError(
             f"checkpoint {path} has format {found!r}; this program reads {FORMAT}: use the one that wrote it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,12 @@ class Run:
         """The training settings."""
         settings: Mapping[str, Any] = self.info.get("train") or {}
         return settings
+
+    @property
+    def initial_loss(self) -> float | None:
+        """The training loss before the first step; None if it is not finite."""
+        loss = float(self.history.train_loss[0])
+        return loss if math.isfinite(loss) else None
 
     def final(self, quantity: str) -> float | None:
         """Return `train_loss`, `train_error`, `test_loss` or `test_error` after training; None if diverged."""
@@ -154,7 +161,7 @@ class Results:
         planned_planes: the run of each planned plane.
         planned_lines: the run of each planned line.
         runs: the runs that are there.
-        planes: the planes that are there.
+        planes: the planes about final weights that are there.
         lines: the lines that are there.
         planned: per kind of study the run of each planned one ("" where it has none).
         profiles: the one-dimensional cuts that are there; `hessians`, `trajectories`, `invariances`, `slices` likewise.
@@ -162,6 +169,7 @@ class Results:
         curves: the curves that are there; `planes3` the planes through three points, `fges` the trainings in cycles.
         ensembles: `ensemble.json` of each.
         sharpness: `sharpness.json`, empty if it is not there.
+        moments: the planes about weights after an earlier epoch, which `epoch` in their account names.
     """
 
     preset: str
@@ -186,6 +194,7 @@ class Results:
     fges: Mapping[str, Cycles] = field(default_factory=dict)
     ensembles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sharpness: Mapping[str, Any] = field(default_factory=dict)
+    moments: Mapping[str, Surface] = field(default_factory=dict)
 
     def plane_of(self, run: str) -> Surface | None:
         """Return the plane around the end of `run`: the one of the same name, else the first in sorted order."""
@@ -208,6 +217,7 @@ def read_results(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> Res
     if regime not in get_args(Regime):
         raise ValueError(f"regime = {regime!r}, expected one of {', '.join(get_args(Regime))}; correct the preset")
     found = _by_kind(inputs)
+    planes = _read_each(Surface, Plane, "plane", found["plane"])
     return Results(
         preset=settings["preset"],
         title=settings["title"],
@@ -217,7 +227,7 @@ def read_results(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> Res
         planned_planes={name: plan["run"] for name, plan in settings["planes"].items()},
         planned_lines={name: plan["run"] for name, plan in (settings.get("lines") or {}).items()},
         runs={name: _read_run(name, folder) for name, folder in found["train"].items()},
-        planes=_read_each(Surface, Plane, "plane", found["plane"]),
+        planes={name: plane for name, plane in planes.items() if "epoch" not in plane.info},
         lines=_read_each(Cut, Line, "line", found["line"]),
         planned=dict(settings.get("planned") or {}),
         profiles={name: _read_cuts(name, folder, "profile") for name, folder in found["profile"].items()},
@@ -231,6 +241,7 @@ def read_results(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> Res
         fges={name: _read_cycles(name, folder) for name, folder in found["fge"].items()},
         ensembles={name: read_json(folder / "ensemble.json") for name, folder in found["ensemble"].items()},
         sharpness=read_json(inputs["sharpness"]) if "sharpness" in inputs else {},
+        moments={name: plane for name, plane in planes.items() if "epoch" in plane.info},
     )
 
 

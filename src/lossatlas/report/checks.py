@@ -14,6 +14,7 @@ from lossatlas.report.checks_ensembles import check_connected, check_published_e
 from lossatlas.report.checks_planes import check_planes
 from lossatlas.report.checks_runs import check_expected, check_finished, check_parameters, check_published
 from lossatlas.report.claims import Claim
+from lossatlas.report.numbers import Reproduced
 from lossatlas.report.targets import Targets
 from lossatlas.report.verdict import Check
 
@@ -58,18 +59,28 @@ def checks_passed(checks: Sequence[Check]) -> bool:
     return verdicts["fail"] == 0 and verdicts["pass"] > 0
 
 
-def checks_record(checks: Sequence[Check], results: Results, *, claims: Sequence[Claim] = ()) -> dict[str, Any]:
-    """Return what `checks.json` holds: checks, overall verdict, claims, and test errors for a later run to expect.
+def checks_record(
+    checks: Sequence[Check],
+    results: Results,
+    *,
+    claims: Sequence[Claim] = (),
+    numbers: Sequence[Reproduced] = (),
+) -> dict[str, Any]:
+    """Return what `checks.json` holds: checks, overall verdict, claims, published numbers, errors for a later run.
 
     Claims are the papers' statements about any networks: whether they hold does not decide whether the checks pass.
     """
-    runs = {name: {"test_error": run.final("test_error")} for name, run in results.runs.items()}
+    runs = {
+        name: {"test_error": run.final("test_error"), "initial_train_loss": run.initial_loss}
+        for name, run in results.runs.items()
+    }
     return {
         "preset": results.preset,
         "regime": results.regime,
         "passed": checks_passed(checks),
         "checks": [asdict(check) for check in checks],
         "claims": [asdict(claim) for claim in claims],
+        "numbers": [asdict(number) for number in numbers],
         "runs": runs,
     }
 

@@ -14,6 +14,8 @@ from lossatlas.results import CurveLosses, Plane, SampledPlane
 # The centre is the same weights on the same images as the value it is compared with, in float32: sums in another order
 # and another batch size move a loss by some 1e-6 of the logits, which are of order 10.
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
+# what rounding in forward passes may do to a mean loss: 10, 11 and 8 bits of mantissa
+ROUNDING = {"tf32": 3e-3, "float16": 3e-3, "bfloat16": 2e-2}
 TOLERANCE = f"{RELATIVE:g} relative or {ABSOLUTE:g}"
 # an estimate lies farther off in one of some 16,000 planes
 ERRORS = 4
@@ -83,5 +85,9 @@ def _equal(identifier: str, title: str, surface: Surface, expected: float | None
     if isinstance(plane, SampledPlane) and plane.train_loss_se[origin] > 0:
         allowed = max(ABSOLUTE, ERRORS * float(plane.train_loss_se[origin]))
         tolerance = f"{ERRORS} standard errors of the estimate, {allowed:.2g}"
-    holds = math.isclose(measured, expected, rel_tol=RELATIVE, abs_tol=allowed)
+    precision = str(plane.provenance.get("precision", "float32"))
+    relative = ROUNDING.get(precision, RELATIVE)
+    if precision in ROUNDING:
+        tolerance = f"{relative:.2g} relative, evaluated in {precision}"
+    holds = math.isclose(measured, expected, rel_tol=relative, abs_tol=allowed)
     return judged(identifier, title, holds, measured=measured, expected=expected, tolerance=tolerance)

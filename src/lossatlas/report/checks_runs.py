@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ ERROR_POINTS = 0.5  # absolute points of error for a single run or an ensemble u
 SPREADS = 3  # published spreads, where a paper repeated its runs
 LOSS_FACTOR = 2.0
 ROUNDING = 1e-9  # of the difference itself: a bound that is met exactly holds
+COMMITTED = "committed values of this preset"
 PAPER_CLASSES, PAPER_INPUT = 10, 32  # what the list of parameter counts assumes where it says nothing else
 
 
@@ -104,12 +106,13 @@ def compare_errors(identifier: str, title: str, measured: float, published: Publ
 
 
 def check_expected(results: Results, expected: Mapping[str, Any] | None) -> Iterator[Check]:
-    """Yield comparisons of test errors with the committed values of the same preset.
+    """Yield comparisons with the committed values of the same preset.
 
     Args:
         results: what was computed; nothing is compared under the full protocol.
-        expected: `{"preset": ..., "tolerance": {"test_error": ...}, "runs": {name: {"test_error": ...}}}`, fractions;
-            null stands for a run that diverges.
+        expected: `{"preset": ..., "tolerance": {...}, "runs": {name: {...}}}`: for each run `test_error` (a fraction;
+            null stands for a run that diverges; tolerance in fractions) and, where there is one,
+            `initial_train_loss` (nats, before the first step; the tolerance is relative).
 
     Raises:
         ValueError: the values are those of another preset.
@@ -121,21 +124,41 @@ def check_expected(results: Results, expected: Mapping[str, Any] | None) -> Iter
             f"expected values are those of preset {expected['preset']!r}, not {results.preset!r}; "
             "pass the file of the same preset"
         )
-    bound = float(expected["tolerance"]["test_error"])
+    tolerance = expected["tolerance"]
     for name, values in sorted(expected["runs"].items()):
-        identifier, title = f"expected/{name}", f"{run_title(name, results)}: test error, %"
-        run, wanted = results.runs.get(name), values["test_error"]
+        run, title = results.runs.get(name), run_title(name, results)
         if run is None:
-            yield not_run(identifier, title, "no such run among the results")
+            yield not_run(f"expected/{name}", f"{title}: test error, %", "no such run among the results")
             continue
-        measured = run.final("test_error")
-        both = measured is not None and wanted is not None
-        yield judged(
-            identifier,
-            title,
-            abs(measured - wanted) <= bound + ROUNDING if both else measured is None and wanted is None,
-            measured="diverged" if measured is None else 100 * measured,
-            expected="diverged" if wanted is None else 100 * wanted,
-            tolerance=f"{100 * bound:g} points",
-            detail="committed values of this preset",
-        )
+        yield _expected_error(name, title, run, values["test_error"], float(tolerance["test_error"]))
+        if "initial_train_loss" in values:
+            bound = float(tolerance["initial_train_loss"])
+            yield _expected_start(name, title, run, float(values["initial_train_loss"]), bound)
+
+
+def _expected_error(name: str, title: str, run: Run, wanted: float | None, bound: float) -> Check:
+    measured = run.final("test_error")
+    holds = measured is wanted if measured is None or wanted is None else abs(measured - wanted) <= bound + ROUNDING
+    return judged(
+        f"expected/{name}",
+        f"{title}: test error, %",
+        holds,
+        measured="diverged" if measured is None else 100 * measured,
+        expected="diverged" if wanted is None else 100 * wanted,
+        tolerance=f"{100 * bound:g} points",
+        detail=COMMITTED,
+    )
+
+
+def _expected_start(name: str, title: str, run: Run, wanted: float, bound: float) -> Check:
+    """Return whether the loss before the first step is the committed one: no rounding has been amplified there."""
+    measured = run.initial_loss
+    return judged(
+        f"expected/{name}/start",
+        f"{title}: training loss before the first step, nats",
+        measured is not None and math.isclose(measured, wanted, rel_tol=bound),
+        measured=measured,
+        expected=wanted,
+        tolerance=f"{bound:g} relative",
+        detail=COMMITTED,
+    )

@@ -1,51 +1,53 @@
-"""The report as one HTML file that needs nothing beside it."""
+"""The report as one HTML file, and the same in Markdown."""
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lossatlas.files import read_json
 from lossatlas.report.artefacts import Results
 from lossatlas.report.catalogue import PAPERS
 from lossatlas.report.checks import GROUPS, checks_passed
 from lossatlas.report.claims import VERDICTS, Claim
+from lossatlas.report.comparison import STANDINGS, Comparison, standings
+from lossatlas.report.contents import Section, sections
+from lossatlas.report.foundations import foundations
+from lossatlas.report.images import Image
+from lossatlas.report.made import Key, Stage, grouped
 from lossatlas.report.tabular import Table
 from lossatlas.report.verdict import Check, Number
 from lossatlas.report.wording import DAGGER_NOTE, REGIMES
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
+TEMPLATE, MARKDOWN = (Path(__file__).with_name(f"page.{kind}.j2") for kind in ("html", "md"))
 COUNTED = {"pass": "hold", "fail": "do not hold", "not run": "not run"}
 WORDS = {"pass": "holds", "fail": "does not hold", "not run": "not run"}
+HASH = 8  # letters of a hash that name a stage
 
 
 @dataclass(frozen=True)
-class Image:
-    """A figure of the report as it goes into the page."""
+class Material:
+    """What a report is made of.
 
-    id: str
-    title: str
-    caption: str
-    paper: str
-    source: str  # a data URI
-    width: int
-    height: int
+    Attributes:
+        results: what was computed.
+        images: the figures, in order.
+        tables: the tables, in order, with kind and name of each stage whose results they read.
+        checks: the checks, in order.
+        claims: the claims, in order; the page groups them by verdict.
+        comparisons: the published numbers beside ours.
+        stages: the accounts of all stages.
+    """
 
-
-def read_images(folder: Path) -> list[Image]:
-    """Read the index `figures.json` and the PNG files beside it."""
-    return [_image(record, (folder / record["file"]).read_bytes()) for record in read_json(folder / "figures.json")]
-
-
-def _image(record: Mapping[str, Any], content: bytes) -> Image:
-    width, height = struct.unpack(">II", content[16:24])  # the PNG header
-    source = "data:image/png;base64," + base64.b64encode(content).decode()
-    return Image(record["id"], record["title"], record["caption"], record["paper"], source, width, height)
+    results: Results
+    images: Sequence[Image]
+    tables: Sequence[tuple[Table, tuple[Key, ...]]]
+    checks: Sequence[Check] = ()
+    claims: Sequence[Claim] = ()
+    comparisons: Sequence[Comparison] = ()
+    stages: dict[Key, Stage] = field(default_factory=dict)
 
 
 def show(value: Number) -> str:
@@ -53,6 +55,14 @@ def show(value: Number) -> str:
     if value is None:
         return "–"
     return f"{value:.5g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+
+
+def plain(text: str) -> str:
+    """Return text that Markdown shows as it is, in a cell of a table too."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for letter in "\\`*_[]|":
+        escaped = escaped.replace(letter, f"\\{letter}")
+    return " ".join(escaped.split())
 
 
 @dataclass(frozen=True)
@@ -63,55 +73,63 @@ class Place:
     id: str
 
 
-def _places(claim: Claim, images: Sequence[Image], tables: Sequence[Table]) -> list[Place]:
+def _places(claim: Claim, found: Sequence[Section]) -> list[Place]:
     """Return the figures and tables that show what a claim is about."""
-    titles = {image.id: image.paper or image.title for image in images}
-    titles |= {table.id: table.title.rpartition(". ")[0] or table.title for table in tables}
+    titles = {item.id: item.label or item.title for section in found for item in section.items}
     return [Place(titles.get(key, key.replace("-", " ").capitalize()), key * (key in titles)) for key in claim.shown]
 
 
-def render_page(
-    results: Results,
-    *,
-    images: Sequence[Image],
-    tables: Sequence[Table],
-    checks: Sequence[Check],
-    claims: Sequence[Claim] = (),
-) -> str:
-    """Return the whole report as HTML; equal inputs give equal text.
-
-    Args:
-        results: what was computed.
-        images: the figures, in order.
-        tables: the tables, in order.
-        checks: the checks, in order.
-        claims: the claims, in order; the page groups them by verdict.
-    """
+def _render(template: Path, material: Material, *, escaped: bool) -> str:
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["show"] = show
-    groups = [(key, title, [check for check in checks if check.group == key]) for key, title in GROUPS.items()]
-    statuses = Counter(run.info["status"] for run in results.runs.values())
-    page = environment.from_string(TEMPLATE.read_text()).render(
-        results=results,
-        regime=REGIMES[results.regime],
-        images=images,
-        tables=tables,
-        groups=[
-            (key, title, items, Counter(check.verdict for check in items)) for key, title, items in groups if items
-        ],
-        verdicts=Counter(check.verdict for check in checks),
-        claims=[(verdict, [claim for claim in claims if claim.verdict == verdict]) for verdict in VERDICTS],
-        claimed=Counter(claim.verdict for claim in claims),
-        papers=PAPERS,
-        places={claim.id: _places(claim, images, tables) for claim in claims},
-        passed=checks_passed(checks),
-        words=WORDS,
-        counted=COUNTED,
-        statuses=statuses,
-        missing=[name for name in results.planned_runs if name not in results.runs],
-        drawn=sum(surface.plane is not None for surface in results.planes.values()),
-        note=DAGGER_NOTE,
-    )
+    # escaped is on for HTML; Markdown is escaped by its own filter
+    environment = Environment(autoescape=escaped, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"show": show, "plain": plain, "grouped": grouped}
+    page = environment.from_string(template.read_text()).render(**_content(material))
     return page.rstrip() + "\n"
+
+
+def _content(material: Material) -> dict[str, Any]:
+    results, checks, claims = material.results, material.checks, material.claims
+    groups = [(key, title, [check for check in checks if check.group == key]) for key, title in GROUPS.items()]
+    found = sections(
+        material.images,
+        material.tables,
+        comparisons=material.comparisons,
+        claims=claims,
+        stages=material.stages,
+    )
+    return {
+        "results": results,
+        "regime": REGIMES[results.regime],
+        "sections": found,
+        "standings": STANDINGS,
+        "numbers": standings(material.comparisons),
+        "groups": [
+            (key, title, items, Counter(item.verdict for item in items)) for key, title, items in groups if items
+        ],
+        "verdicts": Counter(check.verdict for check in checks),
+        "claims": [(verdict, [claim for claim in claims if claim.verdict == verdict]) for verdict in VERDICTS],
+        "claimed": Counter(claim.verdict for claim in claims),
+        "papers": PAPERS,
+        "places": {claim.id: _places(claim, found) for claim in claims},
+        "passed": checks_passed(checks),
+        "words": WORDS,
+        "counted": COUNTED,
+        "statuses": Counter(run.info["status"] for run in results.runs.values()),
+        "missing": [name for name in results.planned_runs if name not in results.runs],
+        "drawn": sum(surface.plane is not None for surface in results.planes.values()),
+        "foundations": foundations(results, material.stages),
+        "note": DAGGER_NOTE,
+        "letters": HASH,
+    }
+
+
+def render_page(material: Material) -> str:
+    """Return the whole report as HTML; equal inputs give equal text."""
+    return _render(TEMPLATE, material, escaped=True)
+
+
+def render_markdown(material: Material) -> str:
+    """Return the report in Markdown, with pictures beside it; equal inputs give equal text."""
+    return _render(MARKDOWN, material, escaped=False)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from lossatlas.report.figures.contours import Panel, contour_figure
-from lossatlas.report.figures.lines import LinePanel, line_figure
-from lossatlas.report.figures.scale import loss_scale
-from lossatlas.results import Line, Plane
+from lossatlas.report.figures.alone import along_figure, surface_figure
+from lossatlas.report.figures.eigenvalues import EigenvaluePanel, eigenvalue_figure
+from lossatlas.results import HessianMap, Line, Plane
 
 
-def plot(result: Plane | Line, *, title: str = "") -> Figure:
-    """Return a contour plot of a plane's training loss, or the losses and accuracies along a line.
+def plot(result: Plane | Line | HessianMap, *, title: str = "") -> Figure:
+    """Return contours of a plane's training loss, losses and accuracies along a line, or a map of a Hessian's ends.
+
+    Levels and axes are fitted to the result; the report's figures share theirs between networks.
 
     Args:
-        result: what `lossatlas.plane` or `lossatlas.line` returned.
+        result: what `lossatlas.plane`, `lossatlas.line` or `lossatlas.hessian_map` returned.
         title: a headline.
     """
-    if isinstance(result, Line):
-        return line_figure([LinePanel(title, "", result)])
-    return contour_figure([[Panel(title, "", result)]], scale=loss_scale([result]))
+    if isinstance(result, HessianMap):
+        return eigenvalue_figure([EigenvaluePanel(title, "", result)])
+    return along_figure(result, title=title) if isinstance(result, Line) else surface_figure(result, title=title)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 from lossatlas.report import catalogue
 from lossatlas.report.artefacts import Results, Run
 from lossatlas.report.cells import count_cell, final_cell
+from lossatlas.report.made import Key, noting, ordered
 from lossatlas.report.tables_budgets import budget_table
 from lossatlas.report.tables_curves import curve_table
 from lossatlas.report.tables_ensembles import ensemble_table, score_table
@@ -33,30 +37,35 @@ from lossatlas.report.wording import (
     run_title,
 )
 
+_ALWAYS = ("table-1", "table-2", "vgg9-errors", "test-errors", "all-runs")
+
+
+def draw_tables(results: Results, targets: Targets) -> Iterator[tuple[Table, tuple[Key, ...]]]:
+    """Yield every table of the report, in order, with kind and name of each stage whose results it read.
+
+    Tables of studies that a preset does not plan are left out.
+    """
+    watched, seen = noting(results)
+    beside: list[Callable[[Results, Targets], Table]] = [table1, table2, vgg9_table, ensemble_table, budget_table]
+    later: list[Callable[[Results, Targets], Table]] = [error_table, runs_table]
+    alone: list[Callable[[Results], Table]] = [trainability_table, condition_table, gradient_table, cosine_table]
+    alone += [rescaling_table, slice_table]
+    makers: list[Callable[[], Table]] = [partial(make, watched, targets) for make in beside]
+    makers += [partial(score_table, watched), partial(curve_table, watched, targets)]
+    makers += [partial(snapshot_table, watched, targets), partial(sharpness_table, watched)]
+    makers += [partial(correlation_table, watched), partial(initialization_table, watched, targets)]
+    makers += [partial(make, watched) for make in alone]
+    makers += [partial(make, watched, targets) for make in later]
+    for make in makers:
+        seen.clear()
+        table = make()
+        if table.rows or table.id in _ALWAYS:
+            yield table, tuple(ordered(seen))
+
 
 def all_tables(results: Results, targets: Targets) -> list[Table]:
-    """Return every table of the report, in order; those of studies that a preset does not plan are left out."""
-    studies = [
-        sharpness_table(results),
-        correlation_table(results),
-        initialization_table(results, targets),
-        trainability_table(results),
-        condition_table(results),
-        gradient_table(results),
-        cosine_table(results),
-        rescaling_table(results),
-        slice_table(results),
-    ]
-    connected = [
-        ensemble_table(results, targets),
-        budget_table(results, targets),
-        score_table(results),
-        curve_table(results, targets),
-        snapshot_table(results, targets),
-    ]
-    papers = [table1(results, targets), table2(results, targets), vgg9_table(results, targets)]
-    shown = [table for table in [*connected, *studies] if table.rows]
-    return [*papers, *shown, error_table(results, targets), runs_table(results, targets)]
+    """Return the tables alone."""
+    return [table for table, _ in draw_tables(results, targets)]
 
 
 def table2(results: Results, targets: Targets) -> Table:

@@ -1,10 +1,13 @@
-"""A table of numbers and words, as CSV (plain numbers) and Markdown (as shown)."""
+"""Tables of numbers and words, as CSV (plain numbers) and Markdown (as shown); lines as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
+
+from lossatlas.results import VALUES, Line
 
 Value = str | float | int | None
 
@@ -54,3 +57,15 @@ class Table:
         lines = [" | ".join(row) for row in [list(self.columns), ["---"] * len(self.columns), *rows]]
         body = "\n".join(f"| {line} |" for line in lines)
         return f"### {self.title}\n\n{body}\n\n{self.caption}\n"
+
+
+def line_csv(line: Line) -> str:
+    """Return the values along a line as CSV, a row per point; what is not finite is left empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("alpha", *VALUES))
+    columns = [line.alpha, *(getattr(line, name) for name in VALUES)]
+    writer.writerows(
+        [float(value) if math.isfinite(value) else "" for value in row] for row in zip(*columns, strict=True)
+    )
+    return buffer.getvalue()

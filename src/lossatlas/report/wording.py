@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from lossatlas.report.artefacts import Regime, Results, Run
 from lossatlas.report.catalogue import test_error_address, title_of
@@ -19,13 +20,13 @@ DAGGER_NOTE = (
 )
 REGIMES: dict[Regime, str] = {
     "embedded": (
-        "Embedded data: a small data set that comes with a library stands in for the papers' images. Published "
-        "values are shown beside ours, never compared as numbers; no claim of a paper is judged here. Where "
+        "Embedded data: a small data set that comes with a library stands in for the papers' images. Published values"
+        " and the differences from them stand beside ours, never judged; no claim of a paper is judged here. Where "
         "values of this preset are committed, the checks compare with those."
     ),
     "shortened": (
-        "Shortened: the papers' images with shorter schedules, fewer images or fewer grid points. Published values are "
-        "shown beside ours, never compared as numbers."
+        "Shortened: the papers' images with shorter schedules, fewer images or fewer grid points. Published values and "
+        "the differences from them stand beside ours, never judged."
     ),
     "full": "Full protocol on the papers' data: the checks compare our numbers with the published ones.",
 }
@@ -47,6 +48,14 @@ def published_percent(published: Published | None) -> str:
         return "–"
     spread = "" if published.spread is None else f" ± {published.spread:g}"
     return f"{published.value:.2f}{spread} %{published.mark}"
+
+
+def listed(numbers: Iterable[float], *, word: str = "or") -> str:
+    """Return distinct numbers in rising order in words; many of them as a range."""
+    found = sorted(set(numbers))
+    if len(found) > 4:
+        return f"{found[0]:,} to {found[-1]:,}"
+    return f" {word} ".join(f"{number:,}" for number in found)
 
 
 def is_papers(run: str, results: Results) -> bool:

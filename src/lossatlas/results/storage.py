@@ -98,7 +98,7 @@ def write_hdf5(
             scale.make_scale(name)
             scale.attrs["unit"] = UNITS.get(name, "1")
         for name, (_, values) in arrays.items():
-            file.create_dataset(name, data=np.asarray(values), track_times=False).attrs["unit"] = UNITS.get(name, "1")
+            file.create_dataset(name, data=_one_nan(values), track_times=False).attrs["unit"] = UNITS.get(name, "1")
         for name, (dims, values) in arrays.items():
             for i, dim in enumerate(dims):
                 if dim not in file:  # an axis without coordinates, as netCDF writes it
@@ -113,6 +113,12 @@ def write_hdf5(
         file.flush()
         content = file.id.get_file_image()  # without the user block
     write_bytes(path, _head(content) + content)
+
+
+def _one_nan(values: Any) -> npt.NDArray[Any]:
+    """Return an array in which all NaN have the same bits: processors give them either sign."""
+    array = np.asarray(values)
+    return np.where(np.isnan(array), array.dtype.type(np.nan), array) if array.dtype.kind == "f" else array
 
 
 def _head(content: bytes) -> bytes:

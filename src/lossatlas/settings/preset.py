@@ -15,6 +15,7 @@ from lossatlas.settings.ensembles import (
     check_fge,
     check_plane3,
 )
+from lossatlas.settings.executors import ExecutorSettings
 from lossatlas.settings.members import check_ensemble
 from lossatlas.settings.runs import AugmentSettings, DataSettings, RunSettings
 from lossatlas.settings.sections import Count, Name, Natural, Positive, PresetName, Section, known
@@ -29,20 +30,14 @@ from lossatlas.settings.studies import (
     SlicesSettings,
     TrajectorySettings,
 )
+from lossatlas.settings.trainings import check_kept
 
 # what a preset's results lie in: a preset below another must not have one of these names
 FOLDERS = {
     *("data", "train", "line", "plane", "profile", "hessian", "trajectory", "probe", "invariance", "slices"),
-    *("curve", "plane3", "fge", "ensemble", "sharpness", "figures", "check", "report"),
-    *("metrics", "curves", "tables", "stages"),
+    *("curve", "plane3", "fge", "ensemble", "sharpness", "figures", "check", "report", "explorer"),
+    *("metrics", "curves", "tables", "stages", "vector", "lines"),
 }
-
-
-class ExecutorSettings(Section):
-    """Where unfinished stages are computed ahead of DVC."""
-
-    kind: Literal["process", "serial"]
-    workers: Count | None = None
 
 
 class TrackingSettings(Section):
@@ -51,6 +46,13 @@ class TrackingSettings(Section):
     uri: Annotated[str, Field(pattern=r"^([A-Za-z][A-Za-z0-9+.-]*://.+|databricks)$")] | None = None
     experiment: str
     live: bool
+
+
+class EvaluationSettings(Section):
+    """How lines, planes, profiles and trajectories are evaluated: exactly, or faster on a GPU (see `Evaluator`)."""
+
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    graph: bool = False
 
 
 class DeepRates(Section):
@@ -133,6 +135,7 @@ class Params(Section):
     regime: Literal["embedded", "shortened", "full"]
     seed: Natural
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
+    evaluation: EvaluationSettings = EvaluationSettings()
     sizes: Sizes
     executor: ExecutorSettings
     tracking: TrackingSettings
@@ -176,6 +179,9 @@ class Params(Section):
         for group in studies:
             for name, study in getattr(self, group).items():
                 known(f"{group}.{name}.run", study.run, self.runs)
+        for name, about in self.planes.items():
+            if about.epoch is not None:
+                check_kept(f"planes.{name}.run", about.run, about.epoch, self.runs)
         for name, line in self.lines.items():
             if line.end is not None:
                 known(f"lines.{name}.end", line.end, self.runs)

@@ -55,11 +55,15 @@ class SamplingSettings(Section):
 
 
 class PlaneSettings(_Landscape):
-    """A plane about a run's final weights along two random directions; exact, or estimated from samples."""
+    """A plane about a run's weights along two random directions; exact, or estimated from samples.
+
+    `epoch`: after which training had these weights; absent, the final ones.
+    """
 
     x: AxisSettings
     y: AxisSettings
     sampling: SamplingSettings | None = None
+    epoch: Natural | None = None
 
 
 class CutSettings(Section):

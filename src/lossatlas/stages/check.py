@@ -8,6 +8,7 @@ from lossatlas.files import read_json, write_json
 from lossatlas.report.artefacts import read_results
 from lossatlas.report.checks import checks_record, run_checks
 from lossatlas.report.claims import decide_claims
+from lossatlas.report.numbers import compare_numbers
 from lossatlas.report.targets import load_targets
 from lossatlas.stages.job import Job
 
@@ -22,4 +23,5 @@ def compute(job: Job) -> None:
     values = read_json(Path(expected)) if expected else None
     checks = run_checks(results, load_targets(), expected=values)
     claims = decide_claims(results, load_targets())
-    write_json(job.out / "checks.json", checks_record(checks, results, claims=claims))
+    numbers = compare_numbers(results, load_targets())
+    write_json(job.out / "checks.json", checks_record(checks, results, claims=claims, numbers=numbers))

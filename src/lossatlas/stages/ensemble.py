@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lossatlas.ensembles.predictions import predict
 from lossatlas.files import read_json, write_json
 from lossatlas.models.checkpoint import load_checkpoint
 from lossatlas.results import Predictions
+from lossatlas.sealed import kept_values
 from lossatlas.stages.data import load_checked
 from lossatlas.stages.job import Job
 from lossatlas.stages.members import Budget, read_budgets
@@ -49,6 +51,7 @@ def _predicted(job: Job, run: Mapping[str, Any], data: DataSet, budgets: Sequenc
         data.test_labels,
         folder=job.work,
         label=job.name,
+        executor=job.executor,
         **_engine(job),
     )
     return Predictions(
@@ -76,9 +79,7 @@ def _averaged(job: Job, run: Mapping[str, Any], data: DataSet, budgets: Sequence
     found = []
     for i, budget in enumerate(budgets):
         kept = job.work / f"averaged_{i}.json"
-        if not kept.is_file():
-            write_json(kept, measured(budget))
-        found.append(read_json(kept))
+        found.append(kept_values(kept, partial(measured, budget)))
     return {
         "errors": [each["error"] for each in found],
         "losses": [each["loss"] for each in found],
@@ -132,7 +133,7 @@ def compute(job: Job) -> None:
     budgets = read_budgets(job.inputs, settings)
     data = load_checked(job)
     reason = next((budget.problem for budget in budgets if budget.problem), "")
-    with tensor_cores(tf32=run["train"]["precision"] == "tf32"):
+    with tensor_cores(settings["device"], tf32=run["train"]["precision"] == "tf32"):
         found = _NOTHING if reason else _scored(job, run, data, budgets)
     cycles = job.inputs["budget0.0"] if settings["method"] == "fge" else None
     about = {

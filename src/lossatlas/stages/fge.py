@@ -16,6 +16,7 @@ from lossatlas.files import read_json, write_json
 from lossatlas.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lossatlas.randomness import derived_seed
 from lossatlas.results import History
+from lossatlas.sealed import read_values, write_values
 from lossatlas.stages.data import load_checked
 from lossatlas.stages.job import Job
 from lossatlas.training.batches import steps_per_epoch
@@ -68,7 +69,7 @@ class _Kept:
 
     def distances(self) -> dict[str, float | None]:
         """Return the distance by epoch, as far as known; None where the weights are not finite."""
-        found: dict[str, float | None] = read_json(self._file) if self._file.is_file() else {}
+        found: dict[str, float | None] = read_values(self._file) if self._file.is_file() else {}
         return found
 
     def path(self, epoch: int) -> Path:
@@ -81,7 +82,7 @@ class _Kept:
         if epoch in self._members:
             behind = self._job.settings["start"] + epoch
             save_checkpoint(self.path(epoch), trained, epoch=behind, extra={"cycles_epoch": epoch}, **model)
-        write_json(self._file, {**self.distances(), str(epoch): _distance(trained, self._start.state)})
+        write_values(self._file, {**self.distances(), str(epoch): _distance(trained, self._start.state)})
 
     def complete(self) -> bool:
         """Tell whether everything is there that was kept up to the last epoch known."""

@@ -97,7 +97,7 @@ def _skipped(job: Job, note: str) -> Profile:
 
 def _function_differences(job: Job, subject: Subject, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
     """Return for each rescaling max |logit - trained logit| / max |trained logit| over the training examples."""
-    engine = {key: value for key, value in engine_settings(job).items() if key != "label"}
+    engine = {key: value for key, value in engine_settings(job).items() if key not in ("label", "executor")}
     evaluator = Evaluator(subject.model, {"train": subject.train}, fold=False, **engine)
     logits = {}
     for row, state in states.items():

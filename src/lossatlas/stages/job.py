@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Job:
         work: unfinished work that survives a kill; removed after publication.
         facts: timings and the like that a stage adds for the side file, outside what is hashed.
         on_epoch: called with each finished epoch's values (training only).
+        executor: where points and the like may be computed; None: in this process.
     """
 
     name: str
@@ -35,3 +37,4 @@ class Job:
     work: Path
     on_epoch: Callable[[Mapping[str, float]], None] = ignore_epoch
     facts: dict[str, Any] = field(default_factory=dict)
+    executor: Executor | None = None

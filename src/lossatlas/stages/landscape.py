@@ -43,8 +43,8 @@ def axis(settings: Mapping[str, Any]) -> Floats:
     return values
 
 
-def load_subject(job: Job) -> Subject:
-    """Read the run's final weights and the examples its settings name."""
+def load_subject(job: Job, *, epoch: int | None = None) -> Subject:
+    """Read a run's weights, the final ones or those after an epoch, and the examples its settings name."""
     usable_device(job.settings["device"])
     run = read_json(job.inputs["run"] / "run.json")
     data = load_checked(job)
@@ -56,9 +56,11 @@ def load_subject(job: Job) -> Subject:
             raise ValueError(f"{key} = {n} of {job.name}: the data set has {len(labels)}; use null for all")
         return normalize(images[:n], constants), labels[:n]
 
+    last = epoch in (None, run["train"]["epochs"]) or run["status"] != "finished"
+    weights = "final.safetensors" if last else f"epoch_{epoch:04d}.safetensors"
     return Subject(
         run=run,
-        model=load_checkpoint(job.inputs["run"] / "final.safetensors").build(),
+        model=load_checkpoint(job.inputs["run"] / weights).build(),
         train=examples("train_examples", data.train_images, data.train_labels),
         test=examples("test_examples", data.test_images, data.test_labels) if "test_examples" in job.settings else None,
     )
@@ -86,6 +88,8 @@ def engine_settings(job: Job) -> dict[str, Any]:
         "batch_size": job.settings["batch_size"],
         "device": usable_device(job.settings["device"]),
         "label": job.name,
+        "executor": job.executor,
+        **job.settings.get("evaluation", {}),
     }
 
 
@@ -102,7 +106,7 @@ def account(job: Job, subject: Subject, *, name: str, note: str, skipped: bool, 
     """
     center = None
     if not skipped:
-        engine = {key: value for key, value in engine_settings(job).items() if key != "label"}
+        engine = {key: value for key, value in engine_settings(job).items() if key in ("batch_size", "device")}
         engine |= {"fold": False, "fuse": False, "channels_last": False}
         plain = Evaluator(subject.model, {"train": subject.train}, **engine)
         plain.load(subject.model.state_dict())

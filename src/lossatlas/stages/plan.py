@@ -14,7 +14,7 @@ from lossatlas.settings import Params
 from lossatlas.stages.study_inputs import owner, weights
 from lossatlas.stages.task import LIBRARIES, Input, Key, Locate, Task
 
-SHOWN = ("sharpness", "figures", "check", "report")
+SHOWN = ("sharpness", "figures", "check", "report", "explorer")
 # kind of study: its group in the settings
 STUDIES = {
     "line": "lines",
@@ -34,6 +34,16 @@ KINDS = ("data", "train", *STUDIES, *SHOWN)
 # what other stages read of those that put their output among what is shown
 MAIN_OUTPUT = {"sharpness": "sharpness.json", "figures": "figures", "check": "checks.json"}
 _SHOWN = ("matplotlib", "jinja2", "numpy", "h5py", "scipy")
+_TARGETS = "report/targets.yaml"
+# kind of page: the package's data files that it reads
+_RESOURCES = {
+    "figures": (_TARGETS,),
+    "check": (_TARGETS,),
+    "report": (_TARGETS, "report/page.html.j2", "report/page.md.j2"),
+    "explorer": ("report/explorer/explorer.html.j2", "report/explorer/explorer.js"),
+}
+# whose losses may be evaluated in another precision
+_MAPPED = ("line", "plane", "profile", "trajectory")
 _USES_SCIPY = ("slices",)
 _DATA_FILES = ("content.json",)
 _RUN_FILES = ("run.json", "history.h5", "weights.h5", "stage.json")
@@ -153,7 +163,7 @@ def _study(workspace: Workspace, params: Params, kind: str, name: str) -> Task:
     data = params.runs[run].data if run else settings.data
     return Task(
         key=(kind, name),
-        settings={**settings.model_dump(), "device": params.device},
+        settings={**settings.model_dump(), "device": params.device, **_evaluation(params, kind)},
         inputs={"data": Input(("data", data), _DATA_FILES), **weights(params, kind, settings, run)},
         outputs={".": workspace.artifacts(params.preset, kind, name)},
         modules=(f"lossatlas.stages.{kind}", *([_model_module(params, run)] if run else [])),
@@ -162,11 +172,16 @@ def _study(workspace: Workspace, params: Params, kind: str, name: str) -> Task:
     )
 
 
-def _results(params: Params, *kinds: str) -> dict[str, Input]:
-    """Return the result files of all studies of some kinds, by role `kind/name`."""
+def _evaluation(params: Params, kind: str) -> dict[str, Any]:
+    """Return how a study's losses are evaluated, nothing for those that are always exact."""
+    return {"evaluation": params.evaluation.model_dump()} if kind in _MAPPED else {}
+
+
+def _results(params: Params, *kinds: str, accounts: bool = False) -> dict[str, Input]:
+    """Return the result files of all studies of some kinds, by role `kind/name`; with the accounts of their stages."""
     inputs: dict[str, Input] = {}
     for kind in kinds:
-        files = (f"{kind}.json", *_RESULTS.get(kind, (f"{kind}.h5",)))
+        files = (f"{kind}.json", *_RESULTS.get(kind, (f"{kind}.h5",)), *["stage.json"] * accounts)
         inputs |= {f"{kind}/{name}": Input((kind, name), files) for name in getattr(params, STUDIES[kind])}
     return inputs
 
@@ -174,10 +189,12 @@ def _results(params: Params, *kinds: str) -> dict[str, Input]:
 def _sharpness(workspace: Workspace, params: Params) -> Task:
     """Return the task of the stage that draws numbers from all profiles and planes of a preset."""
     runs = {f"train/{run}": Input(("train", run), ("run.json",)) for run in params.runs}
+    moments = {f"plane/{name}" for name, plane in params.planes.items() if plane.epoch is not None}
     return Task(
         key=("sharpness", "all"),
         settings={},
-        inputs=runs | _results(params, "profile", "plane"),
+        inputs=runs
+        | {role: item for role, item in _results(params, "profile", "plane").items() if role not in moments},
         outputs={"sharpness.json": workspace.reports(params.preset) / "sharpness.json"},
         modules=("lossatlas.stages.sharpness",),
         libraries=("numpy", "scipy", "h5py"),
@@ -188,12 +205,13 @@ def _shown(workspace: Workspace, params: Params, kind: str) -> Task:
     """Return the task of a stage that shows or judges all results of a preset."""
     inputs = {f"data/{name}": Input(("data", name)) for name in params.datasets}
     inputs |= {f"train/{name}": Input(("train", name), _RUN_FILES) for name in params.runs}
-    inputs |= _results(params, *STUDIES) | {"sharpness": Input(("sharpness", "all"))}
+    inputs |= _results(params, *STUDIES, accounts=kind == "report") | {"sharpness": Input(("sharpness", "all"))}
     reports = workspace.reports(params.preset)
     outputs = {
-        "figures": {"figures": reports / "figures"},
+        "figures": {"figures": reports / "figures", "vector": reports / "vector"},
         "check": {"checks.json": reports / "checks.json"},
-        "report": {"report.html": reports / "report.html", "tables": reports / "tables"},
+        "report": {name: reports / name for name in ("report.html", "report.md", "tables", "lines")},
+        "explorer": {"explorer.html": reports / "explorer.html"},
     }[kind]
     if kind == "report":
         inputs |= {"figures": Input(("figures", "all")), "checks": Input(("check", "all"))}
@@ -203,7 +221,7 @@ def _shown(workspace: Workspace, params: Params, kind: str) -> Task:
         "regime": params.regime,
         "datasets": {name: data.kind for name, data in params.datasets.items()},
         "runs": {name: {"data": run.data, "title": run.model.title} for name, run in params.runs.items()},
-        "planes": {name: {"run": plane.run} for name, plane in params.planes.items()},
+        "planes": {name: {"run": plane.run} for name, plane in params.planes.items() if plane.epoch is None},
         "lines": {name: {"run": line.run, "end": line.end} for name, line in params.lines.items()},
         "planned": {
             kind: {name: owner(params, kind, study) for name, study in getattr(params, group).items()}
@@ -222,8 +240,8 @@ def _shown(workspace: Workspace, params: Params, kind: str) -> Task:
         outputs=outputs,
         modules=(f"lossatlas.stages.{kind}",),
         places=places,
-        libraries=_SHOWN,
-        resources=("report/targets.yaml", *(["report/page.html.j2"] if kind == "report" else [])),
+        libraries=(*_SHOWN, "plotly") if kind == "explorer" else _SHOWN,
+        resources=_RESOURCES[kind],
     )
 
 

@@ -1,4 +1,4 @@
-"""Stage `plane`: the loss about a run's final weights on a plane of two random directions, exact or estimated."""
+"""Stage `plane`: the loss about a run's weights on a plane of two random directions, exact or estimated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from lossatlas.landscape.sampling import Sampling
 from lossatlas.landscape.surfaces import plane
-from lossatlas.results import VALUES, Plane
+from lossatlas.results import VALUES, History, Plane
 from lossatlas.stages.job import Job
 from lossatlas.stages.landscape import Subject, account, axis, engine_settings, load_subject, random_axes
 
@@ -37,10 +37,22 @@ def _mapped(job: Job, subject: Subject) -> Plane:
     )
 
 
+def _moment(job: Job, epoch: int | None) -> dict[str, Any]:
+    """Return the epoch of the weights with the run's loss and error after it; nothing for the final weights."""
+    if epoch is None:
+        return {}
+    history = History.load(job.inputs["run"] / "history.h5")
+    (row,) = np.flatnonzero(history.epoch == epoch)
+    numbers = {"run_test_error": history.test_error[row], "run_train_loss": history.train_loss[row]}
+    return {"epoch": epoch, **{name: float(value) for name, value in numbers.items()}}
+
+
 def compute(job: Job) -> None:
     """Write `plane.h5`, `plane.json` and the two directions."""
-    subject = load_subject(job)
+    epoch = job.settings["epoch"]
+    subject = load_subject(job, epoch=epoch)
     result = _skipped(job, subject) if subject.diverged else _mapped(job, subject)
     result.save(job.out / "plane.h5")
     sampling = {} if job.settings["sampling"] is None else {"sampling": job.settings["sampling"]}
-    account(job, subject, name="plane", note=result.note, skipped=subject.diverged, **sampling)
+    moment = {"epoch": epoch} if epoch is not None and subject.diverged else _moment(job, epoch)
+    account(job, subject, name="plane", note=result.note, skipped=subject.diverged, **sampling, **moment)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import platform
 import signal
+import sys
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from dataclasses import dataclass, field
 from typing import Any
 
 from lossatlas.closure import SourceChangedError, package_hash
+from lossatlas.engine.executors import TaskLostError, WorkersLostError, lost
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.plan import make_task, stage_keys
@@ -30,8 +41,23 @@ def complete_stage(workspace: Workspace, params: Params, key: Key, package: str)
     """Complete one stage in scratch; what the workers run, each with the sources that the parent started with."""
     with obeying_parent():
         if package_hash() != package:
-            raise SourceChangedError("the package's source changed since this began; run the same command again")
-        return Runner(workspace, params).prefill(key)
+            raise SourceChangedError(
+                "the package's source changed since this began, or the workers have another; run the same command again"
+            )
+        if not workspace.params.is_file():
+            raise FileNotFoundError(
+                f"{platform.node()} does not see {workspace.root}; stages need a file system that all workers share"
+            )
+        return Runner(workspace, params, executor=_idle_workers(params)).prefill(key)
+
+
+def _idle_workers(params: Params) -> Executor | None:
+    """Return an executor on the other workers of this Dask cluster; None if this is no worker of one."""
+    if "distributed.worker" not in sys.modules:
+        return None
+    from lossatlas.cluster.dask import on_worker
+
+    return on_worker(params.executor.resources)
 
 
 def _submit(executor: Executor, *task: Any) -> Future[Outcome]:
@@ -41,6 +67,13 @@ def _submit(executor: Executor, *task: Any) -> Future[Outcome]:
         return executor.submit(complete_stage, *task)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _error(future: Future[Outcome]) -> BaseException | None:
+    try:
+        return future.exception()
+    except CancelledError as error:
+        return error
 
 
 def prefill(
@@ -83,8 +116,10 @@ def _complete(
         for key in [key for key, needs in waiting.items() if needs <= finished and not broken]:
             try:
                 running[_submit(executor, workspace, params, key, package_hash())] = key
-            except BrokenExecutor:  # told by the stages that were running
-                broken = True
+            except (BrokenExecutor, WorkersLostError):
+                if not running:
+                    raise
+                broken = True  # told by the stages that were running
                 break
             del waiting[key]
         if not running:
@@ -93,15 +128,14 @@ def _complete(
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             key = running.pop(future)
-            error = future.exception()
+            error = _error(future)
             if error is None:
                 finished.add(key)
                 summary.outcomes.append(future.result())
                 tell(future.result())
                 continue
-            reason = f"{type(error).__name__}: {error}"
-            if isinstance(error, BrokenExecutor):
-                broken = True
-                reason = "a worker process was killed (by the system, for want of memory?); run the same command again"
+            why = lost(error)
+            broken = broken or bool(why and not isinstance(error, TaskLostError))
+            reason = f"{why}; run the same command again" if why else f"{type(error).__name__}: {error}"
             summary.failures[key] = " ".join(reason.split())
             tell(f"{key[0]} {key[1]} failed: {summary.failures[key]}")

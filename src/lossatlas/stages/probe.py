@@ -19,6 +19,7 @@ from lossatlas.landscape.initial import initial_losses
 from lossatlas.landscape.points import displaced
 from lossatlas.models import parameter_count
 from lossatlas.randomness import generator
+from lossatlas.sealed import kept_values
 from lossatlas.stages.job import Job
 from lossatlas.stages.landscape import Subject, account, engine_settings, load_subject, random_axes
 
@@ -71,7 +72,7 @@ def _cosines(job: Job, subject: Subject) -> dict[str, Any]:
 
 
 def _condition(job: Job, subject: Subject, examples: Examples) -> dict[str, Any]:
-    engine = {key: value for key, value in engine_settings(job).items() if key != "label"}
+    engine = {key: value for key, value in engine_settings(job).items() if key not in ("label", "executor")}
     weights: Weights = "matrices" if job.settings["exclude_1d"] else "all"
     operator = HessianOperator(subject.model, examples, weights=weights, **engine)
     axes = [operator.flatten(direction.tensors) for direction in _directions(job, subject)]
@@ -91,9 +92,7 @@ def _condition(job: Job, subject: Subject, examples: Examples) -> dict[str, Any]
 def _kept(job: Job, name: str, part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return a part that a killed run finished, or compute and keep it."""
     path = job.work / f"{name}.json"
-    if not path.exists():
-        write_json(path, part())
-    found: dict[str, Any] = read_json(path)
+    found: dict[str, Any] = kept_values(path, part)
     return found
 
 

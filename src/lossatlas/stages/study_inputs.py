@@ -10,7 +10,7 @@ from lossatlas.stages.task import Input
 
 _FINAL = "final.safetensors"
 # kind of study: the files of the run that it reads
-_READS = {"trajectory": ("run.json", "history.h5", _FINAL, "epoch_*.safetensors")}
+_READS: dict[str, tuple[str, ...]] = {"trajectory": ("run.json", "history.h5", _FINAL, "epoch_*.safetensors")}
 
 
 def owner(params: Params, kind: str, settings: Any) -> str:
@@ -37,6 +37,8 @@ def weights(params: Params, kind: str, settings: Any, run: str) -> dict[str, Inp
     if kind == "ensemble":
         return {"run": Input(("train", run), ("run.json",)), **_members(settings)}
     files = _READS.get(kind, ("run.json", _FINAL))
+    if kind == "plane" and settings.epoch is not None:
+        files = ("run.json", "history.h5", *_weight_files(settings.epoch))
     ends = {role: getattr(settings, role, None) for role in ("run", "end")}
     if kind == "curve":
         ends["run"] = settings.start

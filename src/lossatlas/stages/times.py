@@ -20,6 +20,11 @@ def _sides(workspace: Workspace, params: Params) -> Iterator[tuple[Key, dict[str
             yield key, read_json(side)
 
 
+def stage_seconds(workspace: Workspace, params: Params) -> dict[Key, float]:
+    """Return the wall seconds of every published stage of a preset."""
+    return {key: float(side["seconds"]) for key, side in _sides(workspace, params)}
+
+
 def times_table(workspace: Workspace, params: Params) -> str:
     """Return the wall seconds of every published stage of a preset as Markdown: totals by kind, then each.
 

@@ -7,13 +7,16 @@ import os
 import sqlite3
 import warnings
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lossatlas.tracking.errors import TrackingError, shown
+from lossatlas.tracking.locks import Locks
+from lossatlas.tracking.names import NOTE
 from lossatlas.tracking.server import database_file
-from lossatlas.tracking.session import Session, locked
+from lossatlas.tracking.session import Session
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -22,22 +25,33 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+# the UI shows such an experiment as trainings, not as conversations with a language model
+EXPERIMENT = {
+    "mlflow.experimentKind": "custom_model_development",
+    NOTE: (
+        "A run per stage. `lossatlas ui` says where the trainings are compared; the tags `lossatlas.papers` and "
+        "`lossatlas.serves` say which figures show a run and which studies use it; the run `report` has the report."
+    ),
+}
 
 
 def connect(uri: str, *, experiment: str, artifact_root: Path) -> Session:
     """Open an experiment, created where it is missing together with its database.
 
     Raises:
-        TrackingError: the URI is none, or the experiment's files or name are not usable. Failures of MLflow itself
-            come as they are; `explained` translates them.
+        TrackingError: the URI is none, its database needs a driver that is not installed, or the experiment's files or
+            name are not usable. Failures of MLflow itself come as they are; `explained` translates them.
     """
     database = database_file(uri)
-    locks = database or artifact_root.absolute().with_name("mlflow")
+    postgresql = uri.startswith("postgresql")
+    if postgresql:
+        require_driver(uri)
+    locks = Locks(database or artifact_root.absolute().with_name("mlflow"), uri if postgresql else None)
     if database is not None and database.exists():
         _require_database(database)
     mlflow = _mlflow()
     local = not uri.startswith(("http://", "https://"))
-    with locked(locks, "create"):
+    with locks.held("create"):
         client = mlflow.MlflowClient(tracking_uri=uri)  # migrates an empty database, which only one process may do
         found = client.get_experiment_by_name(experiment)
         if found is None:
@@ -45,6 +59,8 @@ def connect(uri: str, *, experiment: str, artifact_root: Path) -> Session:
                 artifact_root.mkdir(parents=True, exist_ok=True)
             place = artifact_root.absolute().as_uri() if local else None
             found = client.get_experiment(_create(client, experiment, place))
+            for key, value in EXPERIMENT.items():
+                client.set_experiment_tag(found.experiment_id, key, value)
     if found.lifecycle_stage == "deleted":
         remedy = f"`mlflow experiments restore -x {found.experiment_id}` or choose another name"
         raise TrackingError(f"{shown(uri)}: the experiment {experiment!r} was deleted; {remedy}")
@@ -67,6 +83,20 @@ def _require_database(path: Path) -> None:
     """
     with closing(sqlite3.connect(path, timeout=60.0)) as database:
         database.execute("select name from sqlite_master").fetchall()
+
+
+def require_driver(uri: str) -> None:
+    """Refuse a PostgreSQL database that SQLAlchemy has no driver for.
+
+    Raises:
+        TrackingError: the driver is not installed.
+    """
+    driver = urlsplit(uri).scheme.partition("+")[2] or "psycopg2"
+    if find_spec(driver) is None:
+        raise TrackingError(
+            f"{shown(uri)} needs the package {driver}, which is not installed; "
+            'run `pip install "lossatlas[postgres]"` and name postgresql+psycopg://...'
+        )
 
 
 def _mlflow() -> Any:

@@ -28,5 +28,6 @@ def explained(uri: str) -> Iterator[None]:
 
 
 def shown(uri: str) -> str:
-    """Return the URI without a password."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", uri)
+    """Return the URI without a password, also one that should have been quoted."""
+    plain = re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", uri)
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", plain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,18 @@ from typing import Any
 from lossatlas.tracking.connection import connect
 from lossatlas.tracking.errors import TrackingError, explained
 from lossatlas.tracking.names import TAG, flatten, identity, scalars
-from lossatlas.tracking.session import Session
+from lossatlas.tracking.session import Point, Session
 
 ENDS = {"finished": "FINISHED", "diverged": "FINISHED", "killed": "KILLED"}
+RETRY = 10.0  # seconds between attempts to reach a server or database that is away
 
 
 class LiveCurves:
     """Logs the epochs of one training to its run in MLflow from a daemon thread.
 
     The thread imports MLflow, finds or creates the run that `track` will complete later, and logs rows as they come,
-    except those logged before a kill. A failure is one line on stderr.
+    except those logged before a kill. A failure is one line on stderr. While a server or database is away the rows are
+    kept, and logged when it is back.
     """
 
     def __init__(
@@ -60,7 +63,10 @@ class LiveCurves:
         self._place: dict[str, Any] = {"uri": uri, "experiment": experiment, "artifact_root": artifact_root}
         self._params = flatten(params or {})
         self._tags = identity(kind, name, preset, stage_hash) | dict(tags or {}) | {f"{TAG}status": "running"}
-        self._rows: queue.SimpleQueue[Mapping[str, float] | str] = queue.SimpleQueue()
+        self._rows: queue.SimpleQueue[tuple[Mapping[str, float], int] | str] = queue.SimpleQueue()
+        self._waiting: list[tuple[Mapping[str, float], int]] = []  # rows with their times, not logged yet
+        self._status: str | None = None
+        self._away = False
         self._closed = threading.Event()
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"live {self.label}", daemon=True)
@@ -69,7 +75,7 @@ class LiveCurves:
     def on_epoch(self, row: Mapping[str, float]) -> None:
         """Log a row: `epoch` and the values of that epoch."""
         if not self._closed.is_set():
-            self._rows.put(dict(row))
+            self._rows.put((dict(row), int(time.time() * 1000)))
 
     def close(self, status: str = "finished") -> None:
         """Log what is left and end the run, within `grace` seconds.
@@ -89,35 +95,49 @@ class LiveCurves:
     def _run(self) -> None:
         if self._closed.wait(self._delay):
             return
-        try:
-            with explained(self._place["uri"]):
-                self._log()
-        except Exception as error:  # never into the training
-            if not self._abandoned.is_set():
-                self._warn(str(error) if isinstance(error, TrackingError) else repr(error))
+        while not self._abandoned.is_set():
+            last = self._closed.is_set()  # the last attempt begins when nothing more comes
+            try:
+                with explained(self._place["uri"]):
+                    self._log()
+                return
+            except Exception as error:  # never into the training
+                if not self._abandoned.is_set():
+                    self._warn(str(error) if isinstance(error, TrackingError) else repr(error))
+                # what MLflow cannot reach may come back; what is wrong with the settings or a row stays
+                if last or not isinstance(error, TrackingError) or error.__cause__ is None:
+                    return
+            self._closed.wait(RETRY)
 
     def _log(self) -> None:
         session = connect(self._place["uri"], **{k: v for k, v in self._place.items() if k != "uri"})
         run_id, there = self._open(session)
-        status = None
-        while status is None and not self._abandoned.is_set():
-            rows = [self._rows.get()]
-            while not self._rows.empty():
-                rows.append(self._rows.get())
-            status = next((row for row in rows if isinstance(row, str)), None)
-            points = []
-            for row in rows:
-                if isinstance(row, str):
-                    continue
-                step = int(row["epoch"])
-                new = {k: v for k, v in scalars(row).items() if k != "epoch" and step not in there.setdefault(k, set())}
-                points += [(k, v, step) for k, v in new.items()]
-                for k in new:
-                    there[k].add(step)
+        if self._away:
+            self._away = False
+            sys.stderr.write(f"live curves of {self.label} go on\n")
+        while not self._abandoned.is_set():
+            points = [point for row, at in self._waiting for point in _points(row, at)]
+            points = [point for point in points if point.step not in there.setdefault(point.key, set())]
             session.log(run_id, metrics=points)
-        if status is not None and not self._abandoned.is_set():
-            session.log(run_id, tags={f"{TAG}status": status})
-            session.end(run_id, ENDS.get(status, "FAILED"))
+            for point in points:
+                there[point.key].add(point.step)
+            self._waiting.clear()
+            if self._status is not None:
+                session.log(run_id, tags={f"{TAG}status": self._status})
+                session.end(run_id, ENDS.get(self._status, "FAILED"))
+                return
+            self._take()
+
+    def _take(self) -> None:
+        """Wait for a row or the end, and take all that is there."""
+        found = [self._rows.get()]
+        while not self._rows.empty():
+            found.append(self._rows.get())
+        for item in found:
+            if isinstance(item, str):
+                self._status = item
+            else:
+                self._waiting.append(item)
 
     def _open(self, session: Session) -> tuple[str, dict[str, set[int]]]:
         """Find or create the run; return it with the steps it has of each metric."""
@@ -136,5 +156,14 @@ class LiveCurves:
         return {key: self._tags[key] for key in (f"{TAG}{word}" for word in ("kind", "name", "preset", "stage_hash"))}
 
     def _warn(self, why: str) -> None:
-        text = f"warning: live curves of {self.label} stopped: {why}; the training goes on, track adds the rest\n"
-        sys.stderr.write(text)
+        """Say once that nothing is logged, until it is again."""
+        if not self._away:
+            self._away = True
+            text = f"warning: live curves of {self.label} stopped: {why}; the training goes on, track adds the rest\n"
+            sys.stderr.write(text)
+
+
+def _points(row: Mapping[str, float], at: int) -> list[Point]:
+    """Return the finite values of an epoch."""
+    step = int(row["epoch"])
+    return [Point(key, value, step, at) for key, value in scalars(row).items() if key != "epoch"]

@@ -14,6 +14,7 @@ TAG = "lossatlas."
 SUPERSEDED = f"{TAG}superseded"
 COMMIT = "mlflow.source.git.commit"
 NOTE = "mlflow.note.content"
+COLOUR = "mlflow.runColor"
 LONGEST_KEY = 250
 LONGEST_VALUE = 6000  # of a param; a tag may have 8000
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.files import read_json, sha256_file, sha256_json
 from lossatlas.paths import Workspace
-from lossatlas.tracking.names import COMMIT, NOTE, TAG, flatten, identity, key, scalars
+from lossatlas.tracking.compared import params_and_tags
+from lossatlas.tracking.names import COLOUR, COMMIT, NOTE, TAG, flatten, identity, key, scalars
+from lossatlas.tracking.notes import description, report_description
 from lossatlas.tracking.verdicts import verdicts
 
 if TYPE_CHECKING:
     from lossatlas.results import History
 
+SECONDS = "result/seconds"
 CHECKPOINTS = frozenset({".safetensors"})
 
 
@@ -48,6 +50,23 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Context:
+    """What a stage's own files do not say.
+
+    Attributes:
+        papers: figures and tables of the papers that show such a result.
+        serves: stages that use the result, as `kind name`.
+        common: settings that all stages of its kind share, by the short names of `short_settings`.
+        colour: of its lines and bars; empty for one that MLflow draws by lot.
+    """
+
+    papers: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
+    common: Mapping[str, str] = field(default_factory=dict)
+    colour: str = ""
+
+
+@dataclass(frozen=True)
 class Collected:
     """Records, and the stages that were asked for and have no output yet; iterating gives the records."""
 
@@ -70,6 +89,7 @@ def collect(
     stages: Iterable[tuple[str, str]],
     checkpoints: bool = False,
     commit: str | None = None,
+    context: Mapping[tuple[str, str], Context] | None = None,
 ) -> Collected:
     """Read the published stages of a preset and its report.
 
@@ -79,18 +99,23 @@ def collect(
         stages: kind and name of each stage.
         checkpoints: also list safetensors files as artifacts.
         commit: the checkout's commit, for what has no record of its own.
+        context: what the stages' files do not say, by kind and name.
 
     Raises:
         ValueError: a result file is damaged.
     """
-    found = {stage: _stage(workspace, preset, *stage, checkpoints, commit) for stage in dict.fromkeys(stages)}
+    around = context or {}
+    found = {
+        stage: _stage(workspace, preset, *stage, checkpoints, commit, around.get(stage, Context()))
+        for stage in dict.fromkeys(stages)
+    }
     found["report", "report"] = _report(workspace.reports(preset), preset, commit)
     records = tuple(record for record in found.values() if record is not None)
     return Collected(records, tuple(stage for stage, record in found.items() if record is None))
 
 
 def _stage(
-    workspace: Workspace, preset: str, kind: str, name: str, checkpoints: bool, commit: str | None
+    workspace: Workspace, preset: str, kind: str, name: str, checkpoints: bool, commit: str | None, context: Context
 ) -> Record | None:
     folder = workspace.artifacts(preset, kind, name)
     if not (folder / "stage.json").is_file():
@@ -103,36 +128,47 @@ def _stage(
         f"{TAG}family": found.get("family"),
         f"{TAG}data": found.get("data"),
         COMMIT: side.get("git_commit") or commit,
-        NOTE: "\n\n".join(
-            escape(str(found[word]), quote=False) for word in ("title", "note", "reason") if found.get(word)
-        ),
     }
     words |= {f"{TAG}{word}": side.get(word) for word in ("host", "cores", "device", "finished_at")}
     words |= {f"{TAG}input.{role}": value for role, value in stage.get("inputs", {}).items()}
     words |= {f"{TAG}version.{library}": value for library, value in stage.get("versions", {}).items()}
-    numbers = {word: value for word, value in found.items() if word != "seed"}
-    numbers |= {f"final_{word}": value for word, value in (found.get("final") or {}).items()}
+    # the first metric of a run is the one that the UI compares at first; it shows curves, which have no folder, above
+    numbers = {f"result/final_{word}": value for word, value in (found.get("final") or {}).items()}
+    numbers |= {f"result/{word}": value for word, value in found.items() if word != "seed"}
+    params, constants = params_and_tags(stage.get("settings", {}), context.common)
+    around = {"papers": context.papers, "serves": context.serves}
     return Record(
         kind=kind,
         name=name,
         preset=preset,
         stage_hash=stage["stage_hash"],
         tags=identity(kind, name, preset, stage["stage_hash"])
-        | flatten({word: value for word, value in words.items() if value not in (None, "")}),
-        params=flatten(stage.get("settings", {})),
-        metrics=scalars(numbers | {"seconds": side.get("seconds")}),
+        | flatten({word: value for word, value in words.items() if value not in (None, "")})
+        | constants
+        | context_tags(context)
+        | {NOTE: description(kind, name, preset, stage["stage_hash"], found=found, **around)},
+        params=params,
+        metrics=scalars(numbers | {SECONDS: side.get("seconds")}),
         history=_history(folder / "history.h5"),
         artifacts=_files(folder, skipped=frozenset() if checkpoints else CHECKPOINTS),
     )
 
 
+def context_tags(context: Context) -> dict[str, str]:
+    """Return the tags by which runs are found that stand in a figure or serve a study."""
+    tags = {"papers": "; ".join(context.papers), "serves": ", ".join(context.serves)}
+    found = flatten({f"{TAG}{word}": text for word, text in tags.items() if text})
+    return found | ({COLOUR: context.colour} if context.colour else {})
+
+
 def _report(folder: Path, preset: str, commit: str | None) -> Record | None:
     page, checks = folder / "report.html", folder / "checks.json"
+    others = (folder / name for name in ("report.md", "explorer.html", "sharpness.json"))
     if not page.is_file():
         return None
     stage_hash = sha256_json({path.name: sha256_file(path) for path in (page, checks) if path.is_file()})
     counts = {"passed": 0, "failed": 0, "not_run": 0} | Counter(verdicts(_json(checks)))
-    files = tuple((path, "") for path in (page, checks) if path.is_file())
+    files = tuple((path, "") for path in (page, checks, *others) if path.is_file())
     return Record(
         kind="report",
         name="report",
@@ -140,9 +176,10 @@ def _report(folder: Path, preset: str, commit: str | None) -> Record | None:
         stage_hash=stage_hash,
         tags=identity("report", "report", preset, stage_hash)
         | {f"{TAG}status": "finished"}
+        | {NOTE: report_description(preset, counts)}
         | ({COMMIT: commit} if commit else {}),
         params={},
-        metrics={key(f"checks_{verdict}"): float(n) for verdict, n in counts.items()},
+        metrics={key(f"checks/{verdict}"): float(n) for verdict, n in counts.items()},
         history=None,
         artifacts=files + _files(folder / "figures", "figures") + _files(folder / "tables", "tables"),
     )

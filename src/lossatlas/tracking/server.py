@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from lossatlas.paths import Workspace
-from lossatlas.tracking.errors import TrackingError
+from lossatlas.tracking.errors import TrackingError, shown
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -42,7 +42,7 @@ def ui_command(uri: str, port: int, *, artifact_root: Path | None = None) -> tup
         TrackingError: the URI is none.
     """
     if uri.startswith(("http://", "https://")):
-        raise ValueError(f"uri={uri!r} is a server already; open it in a browser")
+        raise ValueError(f"uri={shown(uri)!r} is a server already; open it in a browser")
     if not 1 <= port <= 65535:
         raise ValueError(f"port={port} is not within 1 to 65535")
     if artifact_root is None:
@@ -51,11 +51,11 @@ def ui_command(uri: str, port: int, *, artifact_root: Path | None = None) -> tup
         "--workers": "1",
         "--host": "127.0.0.1",
         "--port": str(port),
-        "--backend-store-uri": uri,
         "--artifacts-destination": artifact_root.absolute().as_uri(),
     }
     words = [word for option in options.items() for word in option]
-    return [sys.executable, "-m", "mlflow", "server", *words], os.environ | QUIET
+    # a list of processes shows a command's words, a password in them too; its environment is its owner's
+    return [sys.executable, "-m", "mlflow", "server", *words], os.environ | QUIET | {"MLFLOW_BACKEND_STORE_URI": uri}
 
 
 def database_file(uri: str) -> Path | None:
@@ -63,5 +63,5 @@ def database_file(uri: str) -> Path | None:
     scheme, separator, rest = uri.partition("://")
     if not separator or (scheme == "sqlite" and rest.strip("/") in ("", ":memory:")):
         example = "sqlite:////absolute/path/mlflow.db or http://127.0.0.1:5000"
-        raise TrackingError(f"{uri!r} is no tracking URI; give for example {example}")
+        raise TrackingError(f"{shown(uri)!r} is no tracking URI; give for example {example}")
     return Path(rest.removeprefix("/")).absolute() if scheme == "sqlite" else None

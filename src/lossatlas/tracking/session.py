@@ -7,11 +7,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from lossatlas.tracking.locks import Locks
 from lossatlas.tracking.names import TAG
 
 PATIENCE = 60.0  # seconds for a locked database
+
+
+class Point(NamedTuple):
+    """A value of a metric; a point that is logged twice with one time is one row."""
+
+    key: str
+    value: float
+    step: int
+    time: int | None = None  # milliseconds since 1970; None for now
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,7 @@ class Session:
 
     client: Any
     experiment_id: str
-    locks: Path
+    locks: Locks
 
     def runs(self, **tags: str) -> list[Any]:
         """Return the active runs with these `lossatlas.` tags, the oldest first."""
@@ -50,15 +60,15 @@ class Session:
         self,
         run_id: str,
         *,
-        metrics: Sequence[tuple[str, float, int]] = (),
+        metrics: Sequence[Point] = (),
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log metrics as (key, value, step), params and tags, in as few requests as MLflow's limits allow."""
+        """Log metrics, params and tags, in as few requests as MLflow's limits allow."""
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
-        points = [Metric(key, value, now, step) for key, value, step in metrics]
+        points = [Metric(key, value, now if at is None else at, step) for key, value, step, at in metrics]
         texts = [Param(key, value) for key, value in (params or {}).items()]
         labels = [RunTag(key, value) for key, value in (tags or {}).items()]
         for limit, name, items in ((100, "params", texts), (100, "tags", labels), (1000, "metrics", points)):
@@ -95,19 +105,9 @@ class Session:
 
     @contextmanager
     def alone(self, task: str) -> Iterator[None]:
-        """Hold a lock among the processes of this machine."""
-        with locked(self.locks, task):
+        """Hold the lock of a task among the processes of this machine, and all clients of a PostgreSQL database."""
+        with self.locks.held(task):
             yield
-
-
-@contextmanager
-def locked(locks: Path, task: str) -> Iterator[None]:
-    """Hold the lock file of a task among the processes of this machine."""
-    from filelock import FileLock
-
-    locks.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks.with_name(f"{locks.name}.{task}.lock"), timeout=5 * PATIENCE):
-        yield
 
 
 def _patiently(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lossatlas.tracking.connection import connect
 from lossatlas.tracking.errors import explained
 from lossatlas.tracking.names import COMMIT, SUPERSEDED, TAG
-from lossatlas.tracking.records import Record
-from lossatlas.tracking.session import Session
+from lossatlas.tracking.records import SECONDS, Record
+from lossatlas.tracking.session import Point, Session
 
 if TYPE_CHECKING:
     from lossatlas.results import History
@@ -90,10 +90,10 @@ def _fill(session: Session, run: Any, record: Record) -> bool:
     tags = {
         k: v for k, v in record.tags.items() if there_already.get(k) != v and (k != COMMIT or k not in there_already)
     }
-    metrics = [(k, v, 0) for k, v in record.metrics.items() if k not in run.data.metrics]
+    metrics = [Point(k, v, 0) for k, v in record.metrics.items() if k not in run.data.metrics]
     for name, points in _curves(record.history) if record.history is not None else ():
         there = session.steps(run_id, name) if name in run.data.metrics else set()
-        metrics += [(name, value, step) for step, value in points.items() if step not in there]
+        metrics += [Point(name, value, step) for step, value in points.items() if step not in there]
     session.log(run_id, metrics=metrics, params=params, tags=tags)
     outdated = SUPERSEDED in run.data.tags
     if outdated:
@@ -149,4 +149,4 @@ def _times(record: Record) -> tuple[int | None, int | None]:
     if finished is None:
         return None, None
     end = datetime.fromisoformat(finished).timestamp()
-    return int(1000 * (end - record.metrics.get("seconds", 0.0))), int(1000 * end)
+    return int(1000 * (end - record.metrics.get(SECONDS, 0.0))), int(1000 * end)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lossatlas.data import NORMALIZATIONS, augment, normalize
+from lossatlas.data import NORMALIZATIONS, Moves, draw_moves, moved, normalize
 from lossatlas.engine.evaluator import Evaluator
 from lossatlas.files import canonical_json
 from lossatlas.progress import progress as progress_bar
@@ -68,15 +68,25 @@ class _Run:
     def _normalized(self, images: Tensor) -> Tensor:
         return images if images.is_floating_point() else normalize(images, self.constants)
 
-    def _images(self, chosen: Tensor, draws: torch.Generator) -> Tensor:
-        """Return the raw images of a whole batch, so that augmentation does not depend on the micro-batches."""
-        images = self.images[chosen]
-        return images if self.recipe.augment is None else augment(images, draws, **self.recipe.augment)
+    def _batches(self, number: int) -> list[tuple[Tensor, Moves | None]]:
+        """Return what an epoch takes in each batch and how it is moved, on the device.
 
-    def _step(self, batch: Tensor, draws: torch.Generator) -> None:
+        All is brought there at once: a GPU that has to be waited for at each batch stands still meanwhile.
+        """
+        order = epoch_batches(len(self.labels), self.recipe.batch_size, generator(self.seed, "order", number))
+        sizes = [len(batch) for batch in order]
+        moves: list[Moves | None] = [None] * len(order)
+        if self.recipe.augment is not None:
+            draws = draw_moves(sizes, generator(self.seed, "augment", number), **self.recipe.augment)
+            moves = [*draws.to(self.device).split(sizes)]
+        batches = torch.split(torch.cat(order).to(self.device), sizes)
+        return list(zip(batches, moves, strict=True))
+
+    def _step(self, batch: Tensor, moves: Moves | None) -> None:
         """Take one optimizer step on the mean loss of a batch."""
-        chosen = batch.to(self.device)
-        parts = [micro_batches(x, self.recipe.micro_batch) for x in (self._images(chosen, draws), self.labels[chosen])]
+        # moved as a whole, so that augmentation does not depend on the micro-batches
+        images = self.images[batch] if moves is None else moved(self.images[batch], moves)
+        parts = [micro_batches(x, self.recipe.micro_batch) for x in (images, self.labels[batch])]
         self.optimizer.zero_grad(set_to_none=True)
         self.learner.begin_batch()
         for images, labels in zip(*parts, strict=True):
@@ -97,16 +107,14 @@ class _Run:
 
     def epoch(self, number: int, schedule: Schedule, done: Progress, advance: Callable[[int], None]) -> None:
         """Train for one epoch, adding the learning rate and weight norm of each step to `done`."""
-        order = epoch_batches(len(self.labels), self.recipe.batch_size, generator(self.seed, "order", number))
-        draws = generator(self.seed, "augment", number)
         norms = []
         self.learner.begin_epoch(self.seed, number)
         with seeded(self.device, derived_seed(self.seed, "dropout", number)):
-            for batch in order:
+            for batch, moves in self._batches(number):
                 rate = schedule(len(done.rates) + 1)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
-                self._step(batch, draws)
+                self._step(batch, moves)
                 done.rates.append(rate)
                 norms.append(self.norm())
                 advance(1)
@@ -120,7 +128,8 @@ class _Run:
         errors = {name: 1 - measured.accuracy for name, measured in found.items()}
         row = [found["train"].loss, errors["train"], found["test"].loss, errors["test"], rate, float(self.norm())]
         done.rows.append(row)
-        weights_finite = all(bool(t.isfinite().all()) for t in state.values() if t.is_floating_point())
+        finite = [t.isfinite().all() for t in state.values() if t.is_floating_point()]
+        weights_finite = bool(torch.stack(finite).all())
         if not (weights_finite and math.isfinite(found["train"].loss)):
             done.status = "diverged"
             what = "training loss" if weights_finite else "weights"
@@ -171,7 +180,7 @@ def train(
         steps_per_epoch=steps,
         options=recipe.schedule_options,
     )
-    with tensor_cores(tf32=recipe.precision == "tf32"):
+    with tensor_cores(place, tf32=recipe.precision == "tf32"):
         run = _Run(learner, data, recipe, seed=seed, device=place)
         done = _begun(state, run, canonical_json({"seed": seed, **recipe.settings(), **learner.settings()}))
         for epoch in range(done.epoch + 1):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
+
+from lossatlas.engine.precision import products
 
 Precision = Literal["float32", "tf32", "bf16"]
 
@@ -18,13 +19,9 @@ def forward_precision(precision: Precision, device: torch.device) -> AbstractCon
     return nullcontext()
 
 
-@contextmanager
-def tensor_cores(*, tf32: bool) -> Iterator[None]:
-    """Let matrix products and convolutions on a GPU round to TensorFloat-32, or not; restores what was set before."""
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
-    products.allow_tf32 = convolutions.allow_tf32 = tf32
-    try:
-        yield
-    finally:
-        products.allow_tf32, convolutions.allow_tf32 = before
+def tensor_cores(device: torch.device | str, *, tf32: bool) -> AbstractContextManager[object]:
+    """Let matrix products and convolutions on a GPU round to TensorFloat-32, or not; restores what was set before.
+
+    PyTorch's own default is that convolutions round and matrix products do not: `float32` training switches that off.
+    """
+    return products(torch.device(device), tf32=tf32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -39,7 +40,9 @@ class Recipe:
             once per micro-batch.
         checkpoints: epochs whose weights are kept, besides 0 and the last.
         checkpoint_every: keep the weights after every so many epochs too.
-        precision: of the forward pass on a GPU.
+        precision: of training passes. `float32` is exact, which convolutions on a GPU are not by PyTorch's default;
+            `tf32` rounds the factors of products to 10 bits there, and is exact on a CPU; `bf16` is PyTorch's autocast.
+            Losses and errors after an epoch are computed in float32 in any case.
         compile: run the network through `torch.compile`.
 
     Raises:
@@ -73,6 +76,12 @@ class Recipe:
         for name, least in (("epochs", 0), ("batch_size", 1), ("micro_batch", 1), ("checkpoint_every", 1)):
             if (count := getattr(self, name)) is not None and count < least:
                 raise ValueError(f"{name} = {count} is impossible; it must be at least {least}")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"lr = {self.lr} is impossible; it must be finite and above 0, for example 0.1")
+        for name, most in (("momentum", 1.0), ("weight_decay", math.inf)):
+            if not 0 <= (value := getattr(self, name)) < most:
+                bound = f"at least 0 and below {most:g}" if most < math.inf else "at least 0 and finite"
+                raise ValueError(f"{name} = {value} is impossible; it must be {bound}")
 
     def settings(self) -> dict[str, Any]:
         """Return all settings as plain values."""

@@ -12,8 +12,10 @@ from lossatlas.report.artefacts import Results, Surface
 from lossatlas.report.figures.captions import caption
 from lossatlas.report.figures.contours import Panel
 from lossatlas.report.figures.curves import Curve
+from lossatlas.report.figures.reading import reading
 from lossatlas.report.figures.scale import LossScale, loss_scale
 from lossatlas.report.figures.words import FIGURES
+from lossatlas.report.made import Key
 from lossatlas.report.targets import Targets
 from lossatlas.report.variants import OPTIMIZERS, VARIANTS, departures
 from lossatlas.report.wording import DIVERGED, NOT_RUN, outcome, published_error, published_percent, run_title
@@ -22,13 +24,29 @@ from lossatlas.results import History
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its identifier, title, caption and the paper's figure that it mirrors (empty if none)."""
+    """A figure with the words around it and what it rests on.
+
+    Attributes:
+        id: its identifier.
+        title: the headline.
+        caption: what it shows, with numbers.
+        paper: the paper's figure that it mirrors, empty if none.
+        figure: the picture.
+        how: how to read it.
+        limits: what not to conclude from it.
+        alt: what a reader who does not see it should know: what is shown, and the numbers of its networks.
+        stages: kind and name of each stage whose results it read.
+    """
 
     id: str
     title: str
     caption: str
     paper: str
     figure: Figure
+    how: str = ""
+    limits: str = ""
+    alt: str = ""
+    stages: tuple[Key, ...] = ()
 
 
 class Atlas:
@@ -57,9 +75,16 @@ class Atlas:
             runs: the runs whose numbers it shows.
             details: sentences with numbers from the results.
         """
-        words = FIGURES[identifier]
-        text = caption(identifier, self.results, self.targets, runs=list(dict.fromkeys(runs)), details=details)
-        return Drawing(identifier, words.title, text, words.label, figure)
+        words, shown = FIGURES[identifier], list(dict.fromkeys(runs))
+        text = caption(identifier, self.results, self.targets, runs=shown, details=details)
+        found = reading(identifier, self.results, runs=shown)
+        alt = f"{words.title}. {words.opening} {self._said(shown)}".strip()
+        return Drawing(identifier, words.title, text, words.label, figure, found.how, found.limits, alt)
+
+    def _said(self, runs: Sequence[str]) -> str:
+        """Return the test error of each run, for readers who do not see the picture."""
+        parts = [f"{self.title(run)} {self.numbers(run, gap=' ')}" for run in runs if run in self.results.planned_runs]
+        return f"Test errors: {'; '.join(parts)}." if parts else ""
 
     def numbers(self, run: str, *, gap: str = "   ") -> str:
         """Return our test error of a run with the published one in parentheses."""

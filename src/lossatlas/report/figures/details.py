@@ -12,19 +12,11 @@ from lossatlas.report.figures.axes import plain_number
 from lossatlas.report.figures.scale import CAP
 from lossatlas.report.targets import Targets
 from lossatlas.report.variants import BATCHES, VARIANTS
-from lossatlas.report.wording import nats, percent
+from lossatlas.report.wording import listed, nats, percent
 from lossatlas.results import Floats, SampledPlane
 
 FILTERS = "Axes are multiples of two random directions, normalized filter by filter."
 CUT_OFF = f"Losses above {10**CAP:g} lie beyond the frame."
-
-
-def listed(numbers: Iterable[float], *, word: str = "or") -> str:
-    """Return distinct numbers in rising order in words; many of them as a range."""
-    found = sorted(set(numbers))
-    if len(found) > 4:
-        return f"{found[0]:,} to {found[-1]:,}"
-    return f" {word} ".join(f"{number:,}" for number in found)
 
 
 def extent(points: Iterable[str], infos: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -78,7 +70,7 @@ def surfaces(shown: Sequence[Surface], *, cap: float, drawn_at: bool = False) ->
     sizes = [f"{len(item.plane.x)} × {len(item.plane.y)}" for item in drawn if item.plane]
     infos = [{key: item.info.get(key) for key in ("samples_train",)} for item in drawn]
     colours = f"One colour scale for every surface of this report; losses above {nats(cap)} {beyond}."
-    return [FILTERS, colours, *extent(sizes, infos), *sampled(drawn)]
+    return [FILTERS, colours, *extent(sizes, infos), *sampled(drawn), *rounded(drawn)]
 
 
 def sampled(shown: Sequence[Surface]) -> list[str]:
@@ -97,6 +89,17 @@ def sampled(shown: Sequence[Surface]) -> list[str]:
         f"({int(np.median(images[guessed])):,} at the median, standard error at most "
         f"{nats(float(errors[guessed].max()))}), within {allowed} at 95 % confidence; the others are exact.".strip()
     ]
+
+
+def rounded(shown: Sequence[Surface]) -> list[str]:
+    """Return which of some surfaces were evaluated in another precision than float32."""
+    found = [str(item.plane.provenance.get("precision", "float32")) for item in shown if item.plane]
+    others = sorted(set(found) - {"float32"})
+    if not others:
+        return []
+    count = sum(precision in others for precision in found)
+    where = "All planes are" if count == len(found) else f"{count} of {len(found)} planes are"
+    return [f"{where} evaluated in {' or '.join(others)}, sums in float64."]
 
 
 def training(runs: Sequence[str], results: Results, targets: Targets) -> list[str]:

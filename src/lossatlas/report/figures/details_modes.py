@@ -7,9 +7,9 @@ from typing import Any
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.catalogue import TITLES
-from lossatlas.report.figures.details import listed
 from lossatlas.report.networks import split_run
 from lossatlas.report.targets import Targets
+from lossatlas.report.wording import listed
 
 Info = Mapping[str, Any]
 

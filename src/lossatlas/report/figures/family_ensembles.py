@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from lossatlas.report.ensembles import METHODS, ensemble_name
-from lossatlas.report.figures import details, details_modes, modes
+from lossatlas.report.figures import details_modes, modes
 from lossatlas.report.figures.atlas import Atlas, Drawing
 from lossatlas.report.figures.cycles import CyclePanel, cycle_figure
 from lossatlas.report.figures.sizes import Grown, Scores, SizePanel, size_figure
-from lossatlas.report.wording import NOT_RUN
+from lossatlas.report.wording import NOT_RUN, listed
 from lossatlas.results import Floats
 
 
@@ -66,7 +66,7 @@ def sizes(atlas: Atlas) -> Drawing:
         if (info := atlas.results.ensembles.get(ensemble_name(network, data, method))) and _finished(info)
     ]
     counts = {int(info["test_examples"]) for info in done if info.get("test_examples")}
-    words = [f"Means over {details.listed(counts)} test images."] * bool(counts)
+    words = [f"Means over {listed(counts)} test images."] * bool(counts)
     words += details_modes.budgets(list(found), atlas.results, atlas.targets)
     return atlas.drawing("ensemble-size", figure, runs=list(chain(*blocks)), details=words)
 

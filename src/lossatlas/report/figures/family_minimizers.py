@@ -11,6 +11,7 @@ from lossatlas.report.figures.atlas import Atlas, Drawing
 from lossatlas.report.figures.contours import Panel
 from lossatlas.report.figures.minimizers import minimizer_figure
 from lossatlas.report.figures.profiles import ProfilePanel, profile_figure
+from lossatlas.report.wording import listed
 
 # figure: the cut that it shows, and the minimizers
 EIGHT = {
@@ -78,7 +79,7 @@ def figure16(atlas: Atlas) -> Drawing:
     runs, cut = catalogue.FIGURE16, catalogue.FILTER_CUT
     panels = [_panel(atlas, run, cut, title=_settings(atlas, run)) for run in runs]
     repeats = {len(panel.profile.rows) for panel in panels if panel.profile}
-    words = [f"{details.listed(repeats)} directions per minimizer."] if repeats else []
+    words = [f"{listed(repeats)} directions per minimizer."] if repeats else []
     words += [*_extent(atlas, runs, cut), details.CUT_OFF]
     return atlas.drawing("figure-16", profile_figure([panels], every=True), runs=runs, details=words)
 

@@ -15,6 +15,7 @@ from lossatlas.report.figures.paths import PathPanel, path_figure
 from lossatlas.report.figures.scale import LossScale, loss_scale
 from lossatlas.report.networks import network_named
 from lossatlas.report.variants import BATCHES, OPTIMIZERS, VARIANTS
+from lossatlas.report.wording import listed
 
 
 def figure8(atlas: Atlas) -> Drawing:
@@ -115,5 +116,5 @@ def _extent(atlas: Atlas, names: Sequence[str]) -> list[str]:
     sizes = [f"{len(item.plane.x)} × {len(item.plane.y)}" for item in found if item.plane]
     counts = [len(item.trajectory.epoch) for item in found if item.trajectory]
     infos = [{"samples_train": item.info.get("samples_train")} for item in found]
-    words = [f"{details.listed(counts)} checkpoints per path."] if counts else []
+    words = [f"{listed(counts)} checkpoints per path."] if counts else []
     return [*words, *details.extent(sizes, infos)]

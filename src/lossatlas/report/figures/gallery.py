@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from lossatlas.report.artefacts import Results
@@ -17,6 +18,7 @@ from lossatlas.report.figures import (
     family_training,
 )
 from lossatlas.report.figures.atlas import Atlas, Drawing
+from lossatlas.report.made import noting, ordered
 from lossatlas.report.targets import Targets
 
 __all__ = ["ALWAYS", "FURTHER", "Drawing", "draw_gallery"]
@@ -76,8 +78,10 @@ def draw_gallery(results: Results, targets: Targets, *, only: Collection[str] | 
     makers: dict[str, Callable[[Atlas], Drawing | None]] = {**ALWAYS, **FURTHER}
     if unknown := set(only or ()) - set(makers):
         raise ValueError(f"only = {', '.join(sorted(unknown))}: no such figure; known: {', '.join(makers)}")
-    atlas = Atlas(results, targets)
+    watched, seen = noting(results)
+    atlas = Atlas(watched, targets)
     for name, make in makers.items():
+        seen.clear()
         drawing = make(atlas) if only is None or name in only else None
         if drawing is not None:
-            yield drawing
+            yield replace(drawing, stages=tuple(ordered(seen)))

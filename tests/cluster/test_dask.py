@@ -1,0 +1,132 @@
+"""Dask clusters on this machine: the same arrays as in one process, whatever happens to workers."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lossatlas
+from cluster.cases import Mortal, examples, network
+from lossatlas.cluster import dask as module
+from lossatlas.cluster.dask import open_dask
+from lossatlas.engine.executors import TaskLostError, WorkersLostError
+from lossatlas.engine.spreading import spread
+from lossatlas.ensembles.predictions import predict
+from lossatlas.landscape.curves import Curve
+
+LOCAL = {"_target_": "distributed.LocalCluster", "n_workers": 1, "threads_per_worker": 1, "host": "127.0.0.1",
+         "dashboard_address": "127.0.0.1:0", "memory_limit": 0}  # fmt: skip
+
+
+def arrays(executor):
+    """The bytes of everything that can be spread, by name."""
+    model, other, train, test = network(), network(1), examples(), examples(24, 1)
+    axis = np.linspace(-1, 1, 4)
+    axes = tuple(lossatlas.random_direction(model.state_dict(), seed=0, stream=f"direction_{a}") for a in "xy")
+    curve = Curve("chain", tuple({n: p.detach() for n, p in m.named_parameters()} for m in (model, other)))
+    states = [m.state_dict() for m in (model, other, network(2))]
+    sampling = lossatlas.Sampling(rtol=0.5, atol=0.5, minimum=16, pilot_images=16, pilots=2, steps=(2,))
+    plane = lossatlas.plane(model, train, test, x=axis, y=axis[:3], executor=executor)
+    line = lossatlas.line(model, train, alpha=axis, executor=executor)
+    hessian = lossatlas.hessian_map(
+        model, train, directions=axes, x=axis[:2], y=axis[:2], max_products=12, executor=executor
+    )
+    profile = lossatlas.profile(model, train, alpha=axis, repeats=3, executor=executor)
+    along = lossatlas.curve_losses(model, curve, train, test, t=[0, 0.3, 1], executor=executor)
+    sampled = lossatlas.plane(model, examples(200), x=axis, y=axis, sampling=sampling, executor=executor)
+    through = lossatlas.plane_through(model, states, train, points_per_axis=3, executor=executor)
+    members = predict(model, states, *test, executor=executor)
+    return {
+        "plane": plane.train_loss.tobytes() + plane.test_accuracy.tobytes(),
+        "line": line.train_loss.tobytes(),
+        "hessian": hessian.lambda_max.tobytes() + hessian.lambda_min.tobytes() + hessian.products.tobytes(),
+        "profile": profile.train_loss.tobytes() + profile.curvature.tobytes(),
+        "curve": along.train_loss.tobytes() + along.test_loss.tobytes(),
+        "sampled": sampled.train_loss.tobytes() + sampled.train_n.tobytes(),
+        "through": through.plane.train_loss.tobytes(),
+        "members": members.tobytes(),
+    }
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with open_dask(workers=2) as executor:
+        yield executor
+
+
+def test_the_same_arrays_for_1_2_and_5_workers_and_in_this_process():
+    """The cluster is of a class that settings name."""
+    here = arrays(None)
+    with open_dask(cluster=LOCAL) as executor:
+        for workers in (1, 2, 5):
+            executor._cluster.scale(workers)
+            executor._client.wait_for_workers(workers)
+            assert executor.workers == workers
+            assert arrays(executor) == here, workers
+
+
+def test_a_worker_killed_in_mid_plane_is_replaced_and_the_bytes_are_the_same(pair, tmp_path):
+    model, mark = Mortal(tmp_path / "killed", 30), tmp_path / "killed"
+    grid = {"x": np.linspace(-1, 1, 8), "y": np.linspace(-1, 1, 8)}
+    whole = lossatlas.plane(model, examples(), **grid)
+    spread_out = lossatlas.plane(model, examples(), journal=tmp_path / "points.jsonl", executor=pair, **grid)
+    assert mark.exists()
+    assert spread_out.train_loss.tobytes() == whole.train_loss.tobytes()
+    assert len((tmp_path / "points.jsonl").read_text().splitlines()) == 1 + 64
+
+
+def _dies():
+    return lambda _: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_task_that_kills_every_worker_is_given_up_and_the_others_go_on(pair, monkeypatch):
+    monkeypatch.setattr(pair._cluster.scheduler, "allowed_failures", 0)  # each death takes seconds
+    with pytest.raises(TaskLostError, match="every worker that tried it died"):
+        list(spread(_dies, [[0]], pair))
+    assert pair.submit(pow, 2, 5).result(60) == 32
+
+
+def test_an_error_of_a_task_arrives_as_itself(pair):
+    with pytest.raises(ValueError, match="invalid literal for int"):
+        pair.submit(int, "x").result(60)
+
+
+def _overlap(log, number):
+    """Write the times of a task's begin and end."""
+    begin = time.time()
+    time.sleep(0.1)
+    with open(log, "a") as stream:
+        stream.write(f"{begin} {time.time()}\n")
+    return number
+
+
+def test_a_gpu_has_one_task_at_a_time(tmp_path):
+    """The worker has two threads, and one GPU, as far as Dask knows."""
+    cluster = {**LOCAL, "threads_per_worker": 2, "resources": {"GPU": 1}}
+    log = str(tmp_path / "log")
+    with open_dask(cluster=cluster, resources={"GPU": 1}) as executor:
+        assert sorted(executor.map(partial(_overlap, log), range(6))) == list(range(6))
+    times = sorted(tuple(map(float, line.split())) for line in Path(log).read_text().splitlines())
+    assert all(first[1] <= second[0] for first, second in zip(times, times[1:], strict=False))
+
+
+def test_resources_that_no_worker_offers_are_refused():
+    with pytest.raises(ValueError, match='no worker of the cluster offers that; start them with --resources "GPU=1"'):
+        open_dask(cluster=LOCAL, resources={"GPU": 1})
+
+
+def test_an_address_where_nobody_answers_is_one_line(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    with pytest.raises(ConnectionError, match=r"executor.address = 'tcp://127.0.0.1:9': no Dask scheduler answers"):
+        open_dask(address="tcp://127.0.0.1:9")
+
+
+def test_nothing_is_computed_after_the_end():
+    executor = open_dask(workers=1)
+    executor.shutdown()
+    with pytest.raises((WorkersLostError, RuntimeError)):
+        executor.submit(pow, 2, 3)
