@@ -193,7 +193,7 @@ def _checked(case: Mapping[str, Any], steps: np.ndarray, options: Options, ident
     with ExitStack() as stack:
         exact = _Exact(case, points, timed, options, stack)
         values, _ = walk(
-            exact,
+            lambda: exact,
             count,
             names=("loss", "accuracy", "seconds"),
             identity=lambda: asked,

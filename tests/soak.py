@@ -87,12 +87,14 @@ class Soak:
         seed: of the moments of the kills.
         only: the stages to disturb, as `kind name`, with all that they need; all of them by default.
         overrides: of the settings.
+        every_kind: kill each kind of stage at least once, if a stage has to be made again for it.
     """
 
     folder: Path
     seed: int = 0
     only: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ("preset=smoke", "tracking.live=false")
+    every_kind: bool = False
     kills: Counter = field(default_factory=Counter)
     rounds: int = 0
 
@@ -189,12 +191,24 @@ class Soak:
             if timer:
                 timer.cancel()
                 timer.join()
+            if code == 0 and disturbed and self.every_kind and not self.kills[key[0]]:
+                self.durations[key] *= 0.7  # the kill came too late
+                self._remove(place, key)
+                continue
             if code == 0:
                 return
             if code not in STOPPED or not disturbed:
                 raise RuntimeError(f"stage {' '.join(key)} ended with {code}; see {self.log.name}")
             self._note(key[0], stage=" ".join(key), attempt=attempt, delay=delay, signal=number.name)
         raise RuntimeError(f"stage {' '.join(key)} was not done after {MOST_ATTEMPTS} attempts")
+
+    def _remove(self, place, key):
+        """Remove what a stage computed and published."""
+        params, (kind, name) = load_params(place), key
+        for found in place.scratch.glob(f"stages/{kind}/{name}-*"):
+            shutil.rmtree(found) if found.is_dir() else found.unlink()
+        for target in (*make_task(place, params, key).outputs.values(), place.side(params.preset, kind, name)):
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
 
     def _prefill(self, place, whole):
         """Kill `lossatlas prefill`, its whole group or the parent alone, until it is done."""

@@ -49,7 +49,7 @@ def command(*words):
 
 # command line: words, what the one line says
 COMMANDS = {
-    "unknown kind": (["stage", "nothing", "x"], ["no stage nothing x", "kinds: data, train"]),
+    "unknown kind": (["stage", "nothing", "x"], ["no kind of stage 'nothing'", "data, train"]),
     "unknown run": (["stage", "train", "nobody"], ["no stage train nobody", "known: resnet20"]),
     "run above the folder": (["stage", "train", "../../etc"], ["no stage train ../../etc", "known: resnet20"]),
     "absolute run": (["stage", "train", "/etc/passwd"], ["no stage train /etc/passwd"]),
@@ -91,7 +91,7 @@ SETTINGS = {
     "datasets/digits/colour": ("blue", ["datasets.digits.colour", "unknown key"]),
     "executor/kind": ("threads", ["executor.kind", "'processes'", "threads"]),
     "executor/workers": (0, ["executor.workers", "0"]),
-    "tracking/uri": ("mlruns", ["tracking.uri", "pattern", "mlruns"]),
+    "tracking/uri": ("mlruns", ["tracking.uri", "should match pattern"]),
     "tracking/live": ("yes", ["tracking.live", "boolean", "yes"]),
     "regime": ("quick", ["regime", "'embedded', 'shortened' or 'full'"]),
     "seed": (-1, ["seed", "greater than or equal to 0", "-1"]),
@@ -197,21 +197,33 @@ def plane(**options):
 CALLS = {
     "labels that are no classes": (
         lambda: lossatlas.plane(network(), (IMAGES, torch.tensor([0, 1, 2, 3])), seed=0),
-        "3",
+        "has labels from 0 to 3; the model returns 3 logits, so labels must lie in 0..2",
     ),
-    "labels that are no integers": (lambda: lossatlas.plane(network(), (IMAGES, LABELS.float()), seed=0), "integer"),
-    "fewer labels than images": (lambda: lossatlas.plane(network(), (IMAGES, LABELS[:3]), seed=0), "4.*3|3.*4"),
-    "no images": (lambda: lossatlas.plane(network(), (IMAGES[:0], LABELS[:0]), seed=0), "0|empty|no "),
+    "labels that are no integers": (
+        lambda: lossatlas.plane(network(), (IMAGES, LABELS.float()), seed=0),
+        "has labels of type float32 and shape .4,.; labels are integers 0, 1",
+    ),
+    "fewer labels than images": (
+        lambda: lossatlas.plane(network(), (IMAGES, LABELS[:3]), seed=0),
+        "has 4 inputs and 3 labels; both must be equal and >= 1",
+    ),
+    "no images": (
+        lambda: lossatlas.plane(network(), (IMAGES[:0], LABELS[:0]), seed=0),
+        "has 0 inputs and 0 labels; both must be equal and >= 1",
+    ),
     "images of another size": (
         lambda: lossatlas.plane(network(), (torch.zeros(4, 3, 9, 9), LABELS), seed=0),
-        "243|192",
+        r"cannot compute on the inputs of data set 'train', float32 .4, 3, 9, 9. .*: mat1 and mat2.*; pass inputs of",
     ),
-    "recipe with an unknown schedule": (lambda: Recipe(epochs=1, batch_size=8, lr=0.1, schedule="warm"), "warm"),
+    "recipe with an unknown schedule": (
+        lambda: Recipe(epochs=1, batch_size=8, lr=0.1, schedule="warm"),
+        "schedule = 'warm'",
+    ),
     "recipe without a batch": (lambda: Recipe(epochs=1, batch_size=0, lr=0.1, schedule="constant"), "batch_size = 0"),
     "recipe of negative length": (lambda: Recipe(epochs=-1, batch_size=8, lr=0.1, schedule="constant"), "epochs = -1"),
     "recipe with another optimizer": (
         lambda: Recipe(epochs=1, batch_size=8, lr=0.1, schedule="constant", optimizer="lbfgs"),
-        "lbfgs",
+        "optimizer = 'lbfgs'",
     ),
     "a direction from a network": (
         lambda: lossatlas.random_direction(network(), seed=0),
@@ -226,3 +238,8 @@ def test_functions(name):
     call, message = CALLS[name]
     with pytest.raises((ValueError, TypeError, RuntimeError), match=message):
         call()
+
+
+def test_examples_that_a_general_network_cannot_take_are_named():
+    with pytest.raises(ValueError, match=r"network .Sequential. cannot compute on the inputs of data set 'train'"):
+        lossatlas.line(network(), (torch.zeros(4, 3, 9, 9), LABELS), seed=0, loss=torch.nn.CrossEntropyLoss())

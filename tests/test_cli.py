@@ -1,15 +1,20 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from fault_cases import Place
 from lossatlas.cli import app
 from lossatlas.cli.output import Output, coloured, verdict
+from lossatlas.own.request import CHOICES, KEYS
+from lossatlas.results import Line
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
@@ -23,7 +28,22 @@ def test_help_names_the_commands_and_the_exit_codes():
     result = invoke("--help")
     assert result.exit_code == 0
     assert all(f"\n  {word} " in result.output for word in COMMANDS)
-    assert "Exit codes:" in result.output and invoke().output == result.output
+    assert "Exit codes:" in result.output and invoke().output == invoke("-h").output == result.output
+    assert invoke("plane", "-h").output == invoke("plane", "--help").output
+
+
+def test_the_version_is_that_of_the_package():
+    result = invoke("--version")
+    assert (result.exit_code, result.stdout) == (0, f"lossatlas {version('lossatlas')}\n")
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_the_help_of_a_command_for_own_networks_has_all_its_words(kind):
+    words = invoke(kind, "--help").output.partition("Words")[2].partition("Example")[0]
+    assert set(re.findall(r"\b(\w+)=", words)) == set(KEYS[kind])
+    choices = {key: tuple(found.split("|")) for key, found in re.findall(r"\b(\w+)=([\w|]+\|\w+)", words)}
+    assert all(set(choices[key]) == set(CHOICES[key]) for key in choices if key in CHOICES)
+    assert "precision" in choices or kind == "hessian"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -32,12 +52,7 @@ def test_every_command_has_help_with_an_example_and_a_quiet_mode(command):
     assert result.exit_code == 0 and "\x1b[" not in result.output
     _, _, example = result.output.partition("Example")
     assert f"lossatlas {command}" in example
-    assert command == "ui" or "--quiet" in result.output
-
-
-@pytest.mark.parametrize("command", ["check", "times", "doctor", "track", "prefill", "stage", "compose"])
-def test_commands_whose_output_is_data_have_a_json_mode(command):
-    assert "--json" in invoke(command, "--help").output
+    assert "--quiet" in result.output and "--json" in result.output
 
 
 @pytest.mark.parametrize(
@@ -46,6 +61,7 @@ def test_commands_whose_output_is_data_have_a_json_mode(command):
         (["chek"], "No such command 'chek'"),
         (["check", "--loud"], "No such option: --loud (see lossatlas check --help)"),
         (["stage"], "Missing argument 'kind'"),
+        (["plane", "model=m:Net"], "data= is missing"),
         (["ui", "--port", "high"], "Invalid value for '--port'"),
     ],
 )
@@ -111,6 +127,48 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(place, command):
 def test_a_dry_run_of_a_stage_that_is_not_there_names_the_kinds(place):
     result = invoke("stage", "plane", "nothing", "--dry-run")
     assert result.exit_code == 2 and "has no stage plane nothing; kinds: data, train" in result.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_kind_of_stage_that_there_is_not_is_named(place, more):
+    result = invoke("stage", "nonsense", *more)
+    assert result.exit_code == 2 and "there is no kind of stage 'nonsense'; kinds: plan, data, train" in result.stderr
+    assert "did you mean plane? kinds" in invoke("stage", "plame", *more).stderr
+
+
+def test_overrides_may_follow_the_kind_of_stage(place):
+    every = json.loads(invoke("stage", "plane", "--dry-run", "--json").stdout)["stages"]
+    found = invoke("stage", "plane", "executor=inline", "--dry-run", "--json")
+    assert found.exit_code == 0, found.stderr
+    assert [item["key"] for item in json.loads(found.stdout)["stages"]] == [item["key"] for item in every]
+    wrong = invoke("stage", "data", "executor=nothing")
+    assert wrong.exit_code == 2 and "nothing" in wrong.stderr and "no stage" not in wrong.stderr
+
+
+def test_nothing_is_tracked_before_anything_is_published(place):
+    result = invoke("track")
+    assert result.exit_code == 2 and result.stdout == "" and result.stderr.count("\n") == 1
+    assert "nothing is published yet for preset" in result.stderr
+    assert not (place.workspace.root / "tracking").exists()
+
+
+@pytest.mark.parametrize("words", [("export", "plane", "nope"), ("animate", "plane", "nope")])
+def test_what_is_no_stage_is_not_said_to_be_one(place, words):
+    result = invoke(*words, "--to", "a.npz")
+    assert result.exit_code == 2 and "has no stage plane nope; there are: " in result.stderr
+    assert "computes it" not in result.stderr
+
+
+def test_an_export_told_as_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOSSATLAS_PROGRESS", "")
+    monkeypatch.chdir(tmp_path)
+    values = {f"{name}_{what}": np.ones(2) for name in ("train", "test") for what in ("loss", "accuracy")}
+    Line(alpha=np.arange(2.0), **values, computed=np.ones(2, dtype=bool)).save("line.h5")
+    told = invoke("export", "line.h5", "--to", "line.npz", "--json")
+    assert json.loads(told.stdout) == {"file": "line.npz", "source": ["line.h5"]}
+    again = invoke("export", "line.h5", "--to", "line.npz")
+    assert again.exit_code == 2 and "is there already" in again.stderr
+    assert invoke("export", "line.h5", "--to", "line.npz", "--force", "-q").output == ""
 
 
 def test_quiet_and_json_modes(place):

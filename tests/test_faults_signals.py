@@ -103,7 +103,7 @@ def test_workers_end_when_their_parent_was_killed(tmp_path):
         until(lambda: states(place))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        until(lambda: not alive(process), 30)
+        until(lambda: not alive(process), 120)
     finally:
         end_session(process)
         process.communicate()
@@ -156,3 +156,36 @@ def test_a_second_command_waits_for_an_orphan_with_a_line(tmp_path):
     assert line.startswith("waiting for another process that owns ") and ".lock" in line
     assert (code, err) == (0, "") and "finished before" in out
     assert [path.name for path in place.published(*TRAIN).parent.iterdir()] == ["resnet20"]
+
+
+# it stands still in the midst of its publication until it is let go
+COPYING = """
+import os, shutil, time
+os.environ["LOSSATLAS_SCRATCH"] = "scratch of the first"
+plain = shutil.copytree
+def copytree(source, target, **options):
+    found = plain(source, target, **options)
+    open("ready", "w").close()
+    while not os.path.exists("go"): time.sleep(0.05)
+    return found
+shutil.copytree = copytree
+"""
+
+
+def test_commands_with_other_scratch_publish_to_one_place_in_turn(tmp_path):
+    place = Place(tmp_path / "place")
+    root, target = place.workspace.root, place.published(*DATA)
+    first = place.start("stage", *DATA, setup=COPYING)
+    try:
+        until(lambda: (root / "ready").is_file())
+        (half,) = target.parent.glob(".digits.*.part/new")
+        second = place.start("stage", *DATA)
+        line = second.stderr.readline()
+        assert half.is_dir() and not target.exists()
+        (root / "go").touch()
+        codes, errors = zip(*((code, err) for code, _, err in map(ended, (first, second))), strict=True)
+    finally:
+        end_session(first)
+    assert (codes, errors) == ((0, 0), ("", ""))
+    assert line == f"waiting for another process that owns {root / '.lossatlas' / 'publication.lock'}\n"
+    assert [path.name for path in target.parent.iterdir()] == ["digits"]

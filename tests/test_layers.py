@@ -34,6 +34,7 @@ LAYERS = {
 EXCEPTIONS = {(f"settings/{name}.py", "lossatlas.models") for name in ("runs", "trainings")}
 
 TOOLS = {"hydra", "omegaconf", "mlflow", "dvc", "matplotlib", "pydantic", "typer", "jinja2"}
+TOOLS |= {"plotly", "sqlalchemy", "psycopg", "yaml", "distributed"}
 # of the ground, science needs what holds files and numbers; settings are not for it
 NO_TOOLS = (GROUND - {"config", "settings"}) | ENGINE | SCIENCE
 

@@ -205,7 +205,7 @@ def test_changed_images_under_the_same_root_are_noticed(repository):
     sizes = ["sizes.train_examples=null", "sizes.test_examples=null", "sizes.hessian_examples=null"]
     sizes += ["sizes.gradient_batch_size=2", "sizes.refresh_examples=null", "sizes.epochs=2", "sizes.plane.points=2"]
     sizes += ["slices.small.examples=20"]
-    run("lossatlas", "compose", "preset=smoke", *source, *whole, *sizes, "runs.resnet20.train.checkpoints=[]")
+    run("lossatlas", "compose", "preset=smoke", *source, *whole, *sizes, "planes.resnet20_epoch1.epoch=null")
     for expected in ("computed", "up to date", "computed"):
         filled = run("lossatlas", "prefill").stdout
         told = run("dvc", "repro").stdout

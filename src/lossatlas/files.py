@@ -170,7 +170,8 @@ def _remedy(reason: str) -> str:
 def publish(source: Path, target: Path) -> None:
     """Copy the file or folder `source` to `target` so that `target` appears whole or not at all.
 
-    Leftovers of a publication of `target` that was killed are removed: one target is never published by two at once.
+    Leftovers of a publication of `target` that was killed are removed: the caller holds a lock that keeps others from
+    publishing the same target.
 
     Raises:
         OSError: `target` cannot be written; the text names it.

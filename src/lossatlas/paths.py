@@ -29,6 +29,11 @@ class Workspace:
         return Path(os.environ.get("LOSSATLAS_SCRATCH") or self.root / ".lossatlas").absolute()
 
     @property
+    def publication(self) -> Path:
+        """What a command holds while it publishes: one name per checkout, wherever its scratch lies."""
+        return self.root / ".lossatlas" / "publication"
+
+    @property
     def tracking(self) -> Path:
         """The default MLflow database and its artifacts."""
         return self.root / "tracking"

@@ -64,8 +64,10 @@ class Cluster:
     def _start(self, *command):
         log = (self._folder / f"{command[0]}.log").open("a")
         module = f"distributed.cli.dask_{command[0]}"
+        # as on a machine where nobody thought of threads
+        env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         started = subprocess.Popen(
-            [sys.executable, "-m", module, *command[1:]], cwd=self._folder, stdout=log, stderr=log
+            [sys.executable, "-m", module, *command[1:]], cwd=self._folder, stdout=log, stderr=log, env=env
         )
         log.close()
         self.processes.append(started)

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import Client
 
 import lossatlas
 from cluster.cases import Mortal, examples, network
+from fault_cases import until
 from lossatlas.cluster import dask as module
-from lossatlas.cluster.dask import open_dask
+from lossatlas.cluster.dask import DaskExecutor, on_worker, open_dask
+from lossatlas.cluster.target import build
+from lossatlas.engine import spreading
 from lossatlas.engine.executors import TaskLostError, WorkersLostError
 from lossatlas.engine.spreading import spread
 from lossatlas.ensembles.predictions import predict
@@ -65,7 +69,7 @@ def test_the_same_arrays_for_1_2_and_5_workers_and_in_this_process():
         for workers in (1, 2, 5):
             executor._cluster.scale(workers)
             executor._client.wait_for_workers(workers)
-            assert executor.workers == workers
+            until(lambda count=workers: executor.workers == count)
             assert arrays(executor) == here, workers
 
 
@@ -95,10 +99,10 @@ def test_an_error_of_a_task_arrives_as_itself(pair):
         pair.submit(int, "x").result(60)
 
 
-def _overlap(log, number):
+def _overlap(log, number, seconds=0.1):
     """Write the times of a task's begin and end."""
     begin = time.time()
-    time.sleep(0.1)
+    time.sleep(seconds)
     with open(log, "a") as stream:
         stream.write(f"{begin} {time.time()}\n")
     return number
@@ -106,12 +110,98 @@ def _overlap(log, number):
 
 def test_a_gpu_has_one_task_at_a_time(tmp_path):
     """The worker has two threads, and one GPU, as far as Dask knows."""
-    cluster = {**LOCAL, "threads_per_worker": 2, "resources": {"GPU": 1}}
+    cluster = build({**LOCAL, "threads_per_worker": 2, "resources": {"GPU": 1}}, key="cluster")
     log = str(tmp_path / "log")
-    with open_dask(cluster=cluster, resources={"GPU": 1}) as executor:
+    with DaskExecutor(Client(cluster, set_as_default=False), cluster=cluster, resources={"GPU": 1}) as executor:
+        assert executor.workers == 1
         assert sorted(executor.map(partial(_overlap, log), range(6))) == list(range(6))
     times = sorted(tuple(map(float, line.split())) for line in Path(log).read_text().splitlines())
     assert all(first[1] <= second[0] for first, second in zip(times, times[1:], strict=False))
+
+
+def test_workers_with_threads_are_refused():
+    with pytest.raises(ValueError, match=r"the Dask worker tcp://.* has 2 threads; allowed: 1, .*--nthreads 1") as told:
+        open_dask(cluster={**LOCAL, "threads_per_worker": 2})
+    assert "\n" not in str(told.value)
+
+
+class Told:
+    """What a scheduler says of its workers; counts the questions."""
+
+    def __init__(self, *workers):
+        self.known, self.asked = {str(i): worker for i, worker in enumerate(workers)}, 0
+        self.scheduler, self.status = self, "running"
+        self.address = "tcp://here:1"
+
+    def scheduler_info(self, n_workers):
+        self.asked += 1
+        return {"workers": self.known}
+
+
+def test_only_workers_that_offer_the_resources_are_counted_and_not_at_every_task():
+    workers = [{"nthreads": 1, "resources": {"GPU": 1}}] * 2 + [
+        {"nthreads": 1},
+        {"nthreads": 4, "resources": {"GPU": 2}},
+    ]
+    client = Told(*workers)
+    executor = DaskExecutor(client, resources={"GPU": 1})
+    assert [executor.workers for _ in range(5)] == [4] * 5 and client.asked == 1
+    assert DaskExecutor(client).workers == 7
+    assert DaskExecutor(Told()).workers == 1
+    executor._counted -= module.FRESH
+    client.known = {}
+    assert executor.workers == 1
+
+
+def _made(_contents):
+    return lambda i: i * i
+
+
+def test_contents_travel_once_to_each_worker_that_does_not_see_the_file(pair, monkeypatch):
+    monkeypatch.setattr(spreading, "write_bytes", lambda path, contents: None)
+    sent, tasks = [], []
+    submit, share = pair.submit, pair.share
+    monkeypatch.setattr(pair, "submit", lambda *task: tasks.append(task) or submit(*task))
+    monkeypatch.setattr(pair, "share", lambda contents: sent.append(share(contents)) or sent[0])
+    pair._client.wait_for_workers(2)
+    assert dict(spread(partial(_made, os.urandom(1 << 16)), [[i] for i in range(40)], pair)) == {
+        i: i * i for i in range(40)
+    }
+    assert len(sent) == 1 and not any(isinstance(task[-1], bytes) for task in tasks)
+    key = sent[0].key
+    got = pair._client.run(lambda dask_worker: sum(key in one["keys"] for one in dask_worker.transfer_incoming_log))
+    assert len(got) == 2 and max(got.values()) <= 1
+
+
+def _slow(log):
+    def at(i):
+        with open(log, "a") as stream:
+            stream.write(f"{i} {os.getpid()}\n")
+        time.sleep(1)
+        return i
+
+    return at
+
+
+def _with_help(log):
+    return sorted(dict(spread(partial(_slow, log), [[0], [1]], on_worker())))
+
+
+def test_a_stage_and_a_worker_share_its_points_and_none_is_begun_twice(pair, tmp_path):
+    log = tmp_path / "log"
+    pair._client.wait_for_workers(2)
+    assert pair.submit(_with_help, str(log)).result(60) == [0, 1]
+    places, processes = zip(*map(str.split, log.read_text().splitlines()), strict=True)
+    assert sorted(places) == ["0", "1"] and len(set(processes)) == 2
+
+
+def test_what_a_worker_is_in_the_middle_of_is_known(pair, tmp_path):
+    begin = tmp_path / "log"
+    tasks = [pair.submit(_overlap, str(begin), i, 2.0) for i in range(6)]
+    until(lambda: len(pair.begun(tasks)) >= 2)
+    assert len(pair.begun(tasks)) < 6
+    for task in tasks:
+        task.cancel()
 
 
 def test_resources_that_no_worker_offers_are_refused():
@@ -128,5 +218,6 @@ def test_an_address_where_nobody_answers_is_one_line(monkeypatch):
 def test_nothing_is_computed_after_the_end():
     executor = open_dask(workers=1)
     executor.shutdown()
-    with pytest.raises((WorkersLostError, RuntimeError)):
-        executor.submit(pow, 2, 3)
+    for hand in (lambda: executor.submit(pow, 2, 3), lambda: executor.share(b"contents")):
+        with pytest.raises(WorkersLostError, match=r"the Dask scheduler tcp://.* is gone"):
+            hand()

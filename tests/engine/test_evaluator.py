@@ -236,7 +236,7 @@ def test_values_of_examples_are_those_that_the_mean_is_of(start, stop):
     logits = model.eval()(data[0]).detach()
     assert losses.dtype == torch.float64
     torch.testing.assert_close(losses, functional.cross_entropy(logits, data[1], reduction="none")[start:stop], **EXACT)
-    assert torch.equal(right, (logits.argmax(1) == data[1])[start:stop])
+    assert torch.equal(right, (logits.argmax(1) == data[1]).double()[start:stop])
     whole = evaluator.measure("train")
     if (start, stop) == (0, None):
         assert float(losses.mean()) == pytest.approx(whole.loss, rel=1e-14)

@@ -297,3 +297,26 @@ def test_arrays_take_the_precision_of_the_network():
         found.loss, GeneralEvaluator(model, {"train": data}).measure("train").loss, rtol=1e-6, atol=0
     )
     assert EXACT["rtol"] < 1e-6
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 12])
+def test_padding_in_later_batches_is_noticed(batch_size):
+    x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = torch.arange(12) % 4
+    y[[7, 8, 10]] = -100
+    with pytest.raises(ValueError, match=r"the loss of \d+ examples is .* no mean over examples.*padding. wants loss="):
+        GeneralEvaluator(
+            new(lambda: nn.Linear(3, 4)), {"train": (x, y)}, loss=nn.CrossEntropyLoss(), batch_size=batch_size
+        )
+
+
+def test_logits_that_are_nan_predict_nothing():
+    model, data = made(Plain), examples(7)
+    model.out.weight.data[0] = math.nan
+    fast = Evaluator(model, {"train": data}, batch_size=3)
+    slow = GeneralEvaluator(model, {"train": data}, batch_size=3)
+    for evaluator in (fast, slow):
+        evaluator.load(model.state_dict())
+        found = evaluator.measure("train")
+        assert math.isnan(found.loss) and math.isnan(found.accuracy)
+    assert bool(fast.example_values("train")[1].isnan().all())

@@ -18,6 +18,7 @@ from lossatlas.engine import parcels, spreading
 from lossatlas.engine.executors import InlineExecutor, WorkersLostError, process_pool
 from lossatlas.engine.parcels import Done, address, packed, work
 from lossatlas.engine.spreading import spread
+from lossatlas.training.dropout import seeded
 
 GROUPS = [[i] for i in range(23)]
 SQUARES = {i: i * i for i in range(23)}
@@ -108,8 +109,52 @@ def test_workers_without_the_file_get_the_contents_with_a_task(tmp_path, monkeyp
     monkeypatch.setattr(parcels.Path, "read_bytes", lambda path: plain(path.with_name("elsewhere")))
     executor = Recording()
     assert dict(spread(partial(_with, b"unseen"), GROUPS, executor, folder=tmp_path)) == SQUARES
-    # the first tasks are on their way before the first answer comes
-    assert 1 <= sum(contents is not None for _, _, contents in executor.sent) <= spreading.AHEAD
+    assert sum(contents is not None for _, _, contents in executor.sent) == 1
+
+
+class Ranks(Executor):
+    """Workers that take tasks in turn, each with a file system and a memory of its own."""
+
+    workers = 3
+
+    def __init__(self):
+        self.asked, self.sent, self.made = 0, 0, set()
+
+    def submit(self, fn, /, parcel, places, contents):
+        rank, self.asked = self.asked % self.workers, self.asked + 1
+        self.sent += contents is not None
+        self.made |= {rank} if contents is not None else set()
+        future = Future()
+        future.set_result(Done([i * i for i in places] if rank in self.made else None, 0.2))
+        return future
+
+
+def test_no_contents_are_sent_beyond_one_for_each_worker():
+    executor = Ranks()
+    assert dict(spread(squares, GROUPS, executor)) == SQUARES
+    assert executor.sent == executor.workers
+
+
+class Bringing(Ranks):
+    """Brings the contents to its workers itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared = []
+
+    def share(self, contents):
+        self.shared.append(contents)
+        return "a name for them"
+
+    def submit(self, fn, /, parcel, places, contents):
+        assert contents in (None, "a name for them")
+        return super().submit(fn, parcel, places, contents)
+
+
+def test_an_executor_that_brings_contents_itself_gets_them_once():
+    executor = Bringing()
+    assert dict(spread(squares, GROUPS, executor)) == SQUARES
+    assert executor.shared == [packed(squares)]
 
 
 def test_a_file_of_other_contents_is_not_used(tmp_path):
@@ -176,6 +221,56 @@ class Busy(Executor):
 def test_a_task_that_spreads_its_own_places_never_waits_for_others():
     """Else two stages on all workers of a cluster would wait for each other for ever."""
     assert dict(spread(squares, GROUPS, Busy())) == SQUARES
+
+
+class Begun(Executor):
+    """Is in the middle of its first task, and never begins another."""
+
+    helps, workers = True, 3
+
+    def submit(self, fn, /, parcel, places, contents):
+        future = Future()
+        if places == [0]:
+            future.set_running_or_notify_cancel()
+            threading.Timer(0.7, future.set_result, [Done([0], 0.7)]).start()
+        return future
+
+
+def test_a_helper_takes_nothing_that_a_worker_is_in_the_middle_of(tmp_path):
+    log = tmp_path / "log"
+    assert dict(spread(partial(_logged, str(log)), [[0], [1], [2]], Begun())) == {0: 0, 1: 1, 2: 4}
+    assert sorted(log.read_text().split()) == ["1", "2"]
+
+
+def _logged(log):
+    def at(i):
+        with open(log, "a") as stream:
+            stream.write(f"{i}\n")
+        return i * i
+
+    return at
+
+
+def test_tasks_in_threads_of_one_process_take_turns():
+    """Two parcels: what torch has one of, such as its generator, is used by one task at a time."""
+    with ThreadPoolExecutor(4) as executor, ThreadPoolExecutor(1) as other:
+        second = other.submit(lambda: list(spread(partial(_drawn, 1), GROUPS, executor)))
+        first = dict(spread(partial(_drawn, 0), GROUPS, executor))
+        assert dict(second.result()) == {i: _draw(100 + i) for i in SQUARES}
+    assert first == {i: _draw(i) for i in SQUARES}
+
+
+def _drawn(which):
+    return lambda i: _draw(100 * which + i)
+
+
+def _draw(seed):
+    with seeded(torch.device("cpu"), seed):
+        found = []
+        for _ in range(3):
+            found.append(float(torch.rand(())))
+            time.sleep(0.001)
+    return found
 
 
 def test_one_task_at_a_time_uses_what_was_made():

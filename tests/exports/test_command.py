@@ -112,4 +112,29 @@ def test_films_of_a_trajectory_and_of_planes(checkout):
     ):
         animate_command("hessian", ["resnet56"], Path("h.gif"))
     with pytest.raises(FileNotFoundError, match="no trajectory resnet56 is published"):
-        animate_command("trajectory", ["resnet56"], Path("d.gif"))
+        animate_command("trajectory", ["resnet56"], Path("other.gif"))
+
+
+def test_files_that_are_there_are_replaced_only_if_that_is_wanted(checkout):
+    Path("mine.npz").write_bytes(b"mine")
+    Path("mine.gif").write_bytes(b"mine")
+    with pytest.raises(ValueError, match="to = 'mine.npz' is there already; choose another name, or replace it by --f"):
+        export_command(["plane", "resnet56"], Path("mine.npz"))
+    with pytest.raises(ValueError, match="to = 'mine.gif' is there already"):
+        animate_command("plane", ["resnet56", "resnet20"], Path("mine.gif"))
+    assert Path("mine.npz").read_bytes() == Path("mine.gif").read_bytes() == b"mine"
+    export_command(["plane", "resnet56"], Path("mine.npz"), force=True)
+    assert np.array_equal(np.load("mine.npz")["train_loss"], plane().train_loss)
+
+
+def test_the_source_is_never_replaced(checkout):
+    plane().save("own.h5")
+    export_command(["own.h5"], Path("li.h5"))
+    before = Path("li.h5").read_bytes()
+    Path("link.h5").hardlink_to("li.h5")
+    for name in ("li.h5", "../" + Path.cwd().name + "/li.h5", "link.h5"):
+        with pytest.raises(ValueError, match="is the file that is read .li.h5.; choose another name"):
+            export_command(["li.h5"], Path(name), force=True)
+    assert Path("li.h5").read_bytes() == before
+    with pytest.raises(ValueError, match="to = 'li.h5/x.npz' is impossible: .*/li.h5 is a file, no folder; choose"):
+        export_command(["own.h5"], Path("li.h5/x.npz"))

@@ -243,7 +243,7 @@ def test_points_of_another_curve_or_treatment_are_not_taken(tmp_path):
         (curve, two, {"fold": False}),
     ]
     for other, end, changed in others:
-        with pytest.raises(ValueError, match="holds points of another grid"):
+        with pytest.raises(ValueError, match="holds points of other data, weights, loss or grid"):
             found_at(other, one, end, **{**options, **changed})
     found_at(curve, one, two, **options)
 

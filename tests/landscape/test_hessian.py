@@ -184,7 +184,7 @@ def test_a_journal_of_other_settings_is_refused(tmp_path, change):
     model, data = small_case()
     options = plane_of(model, x=[0.0], y=[0.0], max_products=20, journal=tmp_path / "points.jsonl")
     hessian_map(model, data, **options)
-    with pytest.raises(ValueError, match="holds points of another grid"):
+    with pytest.raises(ValueError, match="holds points of other data, weights, loss or grid"):
         hessian_map(model, data, **{**options, **change})
 
 

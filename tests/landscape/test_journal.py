@@ -155,8 +155,18 @@ def test_a_journal_of_anything_else_is_refused(name, tmp_path):
     model, train, _ = case()
     arguments = {"model": model, "train": train, "alpha": [0, 1], "journal": tmp_path / "points.jsonl"}
     line(**arguments)
-    with pytest.raises(ValueError, match="points.jsonl holds points of another grid .*remove it"):
+    with pytest.raises(ValueError, match="points.jsonl holds points of other data, weights, loss or grid .*remove it"):
         line(**arguments | OTHERS[name](model, train))
+
+
+def test_a_journal_without_points_stands_in_nobodys_way(tmp_path):
+    path, values = tmp_path / "j", empty_values(VALUES, 1)
+    Journal(path, "first")
+    book = Journal(path, "second")
+    book.append([0], values)
+    book.close()
+    with pytest.raises(ValueError, match="holds points of other data, .* .second, this one is first"):
+        Journal(path, "first")
 
 
 def test_every_bit_survives(tmp_path):
@@ -180,6 +190,7 @@ def test_a_line_that_was_cut_short_is_dropped(tmp_path, cut):
     for array in values.values():
         array[:] = [1 / 3, 2.0, 3.0]
     book.append([0, 1], values)
+    book.close()
     content = path.read_bytes()
     path.write_bytes(content[:-cut])
     again = Journal(path, "g")
@@ -189,6 +200,75 @@ def test_a_line_that_was_cut_short_is_dropped(tmp_path, cut):
     # the next point starts on a line of its own
     again.append([1], values)
     assert path.read_bytes() == content
+
+
+# the child evaluates the same plane, and stands still in its midst with half a line in the journal until it is killed
+HOLDER = """
+import sys, time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from landscape import test_journal
+from lossatlas.engine.evaluator import Evaluator
+from lossatlas.landscape import points, surfaces
+
+journal = Path(sys.argv[1])
+points.FLUSH_SECONDS = -1
+original, calls = Evaluator.__call__, []
+
+def call(self, *args, **kwargs):
+    calls.append(1)
+    if len(calls) == 8:
+        with journal.open("a") as stream:
+            stream.write('[7, "0x1.8')
+        print("open", flush=True)
+        time.sleep(600)
+    return original(self, *args, **kwargs)
+
+Evaluator.__call__ = call
+model, train, test = test_journal.case()
+surfaces.plane(model, train, test, **test_journal.GRID, journal=journal, batch_size=3)
+"""
+
+
+def test_a_journal_that_is_open_elsewhere_is_refused_and_stays_as_it_is(tmp_path, monkeypatch):
+    journal = tmp_path / "points.jsonl"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)])}
+    model, train, test = case()
+    command = [sys.executable, "-c", HOLDER, str(journal)]
+    holder = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "open\n"
+        before = journal.stat().st_ino, journal.read_bytes()
+        with pytest.raises(ValueError, match=rf"{journal} is open elsewhere, .*; wait until that has ended") as caught:
+            plane(model, train, test, **GRID, journal=journal, batch_size=3)
+        assert "\n" not in str(caught.value)
+        assert (journal.stat().st_ino, journal.read_bytes()) == before
+    finally:
+        holder.kill()
+        holder.communicate()
+    # the system has freed it; the half line is dropped, the seven points before it are kept
+    counted = evaluations(monkeypatch)
+    plane(model, train, test, **GRID, journal=journal, batch_size=3)
+    assert len(counted) == 12 - 7
+    assert os.listdir(tmp_path) == ["points.jsonl"]
+
+
+def test_a_journal_is_closed_whatever_happens(tmp_path):
+    path = tmp_path / "points.jsonl"
+    with Journal(path, "g"), pytest.raises(ValueError, match="is open elsewhere, here or in another process"):
+        Journal(path, "g")
+    Journal(path, "g").append([5], empty_values(VALUES, 6))
+    with pytest.raises(ValueError, match="holds points of other"):
+        Journal(path, "other")
+    # its traceback, which a notebook keeps, keeps the journal too
+    with pytest.raises(ValueError, match="is damaged") as caught, Journal(path, "g") as book:
+        book.restore(empty_values(VALUES, 3), np.zeros(3, dtype=bool))
+    assert caught.tb
+    again = Journal(path, "g")
+    again.close()
+    again.close()
+    assert os.listdir(tmp_path) == ["points.jsonl"]
 
 
 @pytest.mark.parametrize(

@@ -195,3 +195,19 @@ def test_refusals(options, message):
     with pytest.raises(ValueError, match=message):
         both_ends(product, **options)
     assert not calls
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_residuals_allow_for_the_rounding_of_products(seed):
+    draws = np.random.default_rng(seed)
+    q, _ = np.linalg.qr(draws.standard_normal((200, 200)))
+    matrix = torch.from_numpy(q * np.linspace(-1, 1, 200) @ q.T + 9 * np.outer(q[:, -1], q[:, -1]))
+    rounded = both_ends(
+        lambda v: (matrix.float() @ v.float()).double(),
+        start(200),
+        tolerance=1e-4,
+        max_products=200,
+        dtype=torch.float32,
+    )
+    true = float((matrix @ rounded.vectors[0] - rounded.lambda_max * rounded.vectors[0]).norm())
+    assert true <= rounded.residual_max and rounded.residual_max > 4e-7 * rounded.lambda_max

@@ -161,7 +161,7 @@ def test_a_journal_belongs_to_its_loss_and_data(tmp_path):
         ([(x, y)], {"loss": sequence_loss, "precision": "bfloat16"}),
     ]
     for data, given in others:
-        with pytest.raises(ValueError, match="holds points of another grid"):
+        with pytest.raises(ValueError, match="holds points of other data, weights, loss or grid"):
             lossatlas.plane(model, data, **given, **options)
     scale = object()
     with pytest.raises(ValueError, match=r"cannot be told from other functions.*leave journal= out"):

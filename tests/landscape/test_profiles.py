@@ -213,7 +213,9 @@ def test_curvatures_of_other_weights_data_or_directions_are_not_taken(tmp_path):
         (train, directions[:1], {}),
         (train, directions, {"batch_size": 2}),
     ):
-        with pytest.raises(ValueError, match=f"holds points of another grid .{header}"):
+        with pytest.raises(
+            ValueError, match=f"holds points of other data, weights, loss or grid than this one .{header[:8]},"
+        ):
             curvatures(model, data, chosen, journal=journal, **options)
     model.linear.weight.data += 1e-9
     with pytest.raises(ValueError, match="the direction belongs to the weights"):

@@ -257,9 +257,9 @@ def test_a_journal_of_other_settings_is_refused(tmp_path):
     train, _ = parts(150)
     arguments = {"x": [0, 1, 2], "y": [0, 1], "journal": tmp_path / "j"}
     plane(trained(), train, **arguments, sampling=FAST)
-    with pytest.raises(ValueError, match="points of another grid"):
+    with pytest.raises(ValueError, match="points of other data, weights, loss or grid"):
         plane(trained(), train, **arguments, sampling=Sampling(rtol=0.05))
-    with pytest.raises(ValueError, match="points of another grid"):
+    with pytest.raises(ValueError, match="points of other data, weights, loss or grid"):
         plane(trained(), train, **arguments)
 
 

@@ -190,7 +190,7 @@ def test_a_journal_of_another_plane_is_refused(tmp_path, monkeypatch, name):
     model, points, train = single()
     options = {"points_per_axis": 2, "refresh_batch_size": 4, "journal": tmp_path / "points.jsonl"}
     plane_through(model, points, train, **options)
-    with pytest.raises(ValueError, match="points.jsonl holds points of another grid .*remove it"):
+    with pytest.raises(ValueError, match="points.jsonl holds points of other data, weights, loss or grid .*remove it"):
         plane_through(model, points, train, **options | CHANGES[name](train))
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import torch
 from torch import nn
+import torch.utils.data
 from torch.nn import functional
 
 
@@ -54,6 +55,18 @@ def heights():
 def narrow():
     x, y = data()
     return x[:, :2], y
+
+
+class Examples(torch.utils.data.TensorDataset):
+    def __init__(self):
+        super().__init__(*data())
+
+
+examples = Examples()
+
+
+def wide():
+    return [(x.double(), y) for x, y in [data()]]
 
 
 def failing():

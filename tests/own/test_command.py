@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,11 +95,19 @@ def test_durations(seconds, text):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["data=mymodule:narrow"], "mymodule:Net fails on mymodule:narrow .RuntimeError: .*mat1 and mat2 shapes"),
+        (["data=mymodule:narrow"], "Net.* on .*mat1 and mat2 shapes"),
         (["data=mymodule:number"], "train is a int; data are a pair"),
         (["data=mymodule:heights"], "has labels of type float32"),
         (["data=mymodule:data", "device=cuda:99"], "device = 'cuda:99' is not here"),
-        (["data=mymodule:data", "out=mine.h5"], "mine.h5 is there and no result of this program; name another out="),
+        (["data=mymodule:data", "device=foo"], "device = 'foo' is impossible; allowed: cpu, cuda, cuda:N; say device"),
+        (
+            ["data=mymodule:wide"],
+            "mat1 and mat2 must have the same dtype, but got Double and Float; pass inputs of the size and type that",
+        ),
+        (
+            ["data=mymodule:data", "out=mine.h5"],
+            "out = 'mine.h5' is there already; choose another name, or replace it by --force",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(folder, words, message):
@@ -107,10 +116,81 @@ def test_what_does_not_fit_is_refused(folder, words, message):
         map_own("plane", ["model=mymodule:Net", *words, "x=0"])
 
 
-def test_an_unknown_format_is_refused_before_anything_is_computed(folder):
-    with pytest.raises(ValueError, match="cannot write 'a.xyz': endings are .vtp"):
-        map_own("plane", NAMED, to=[folder / "a.xyz"])
-    assert not (folder / "plane.h5").exists()
+@pytest.mark.parametrize(
+    ("kind", "words", "to", "message"),
+    [
+        ("plane", [], "a.xyz", "cannot write 'a.xyz': endings are .vtp"),
+        ("line", [], "a.vtp", ".vtp files hold surfaces over a plane, not a line; take .npz or .nc"),
+        ("hessian", [], "a.h5", ".h5 surface files hold planes and lines, not a hessian"),
+        ("plane", ["x=-1:1:3", "y=0"], "a.obj", "cannot write 'a.obj': the plane has 3 x 1 points; a surface needs at"),
+        ("plane", ["out=a.h5"], "a.h5", "to and out both name 'a.h5'; choose another"),
+        ("plane", ["out=mine.npz/a.h5"], None, "out = 'mine.npz/a.h5' is impossible: .*mine.npz is a file, no folder"),
+        ("plane", ["out=folder.h5"], None, "out = 'folder.h5' is a folder; name a file in it"),
+        ("plane", [], "mine.npz", "to = 'mine.npz' is there already; choose another name, or replace it by --force"),
+        ("plane", ["out=fig.h5"], None, "the figure of out = 'fig.png' is there already"),
+    ],
+)
+def test_files_are_refused_before_anything_is_loaded_or_measured(folder, kind, words, to, message):
+    (folder / "folder.h5").mkdir()
+    for name in ("mine.npz", "fig.png"):
+        (folder / name).write_text("mine")
+    for function in (map_own, estimate):
+        with pytest.raises(ValueError, match=message):
+            function(kind, ["model=no:Net", "data=no:data", *words], to=[Path(to)] if to else [])
+    assert (folder / "mine.npz").read_text() == (folder / "fig.png").read_text() == "mine"
+    assert len(list(folder.iterdir())) == 6
+
+
+def test_what_is_read_is_never_replaced_and_the_rest_by_force(folder):
+    words = ["model=mymodule:Net", "data=data.npz", "x=-1:1:3", "y=0"]
+    before = (folder / "data.npz").read_bytes()
+    for more, to in (([], "data.npz"), (["data=mymodule:data", "test=data.npz"], "./data.npz")):
+        given = [word for word in words if not (more and word.startswith("data="))] + more
+        with pytest.raises(ValueError, match="to = 'data.npz' is the file that is read .data.npz.; choose another"):
+            map_own("plane", given, to=[Path(to)], force=True)
+    np.savez(folder / "weights.h5", a=1)
+    with pytest.raises(ValueError, match="out = 'weights.h5' is the file that is read"):
+        map_own("plane", [*words, "checkpoint=weights.h5", "out=weights.h5"], force=True)
+    assert (folder / "data.npz").read_bytes() == before
+
+    map_own("plane", words)
+    first = (folder / "plane.h5").read_bytes()
+    with pytest.raises(ValueError, match="out = 'plane.h5' is there already"):
+        map_own("plane", [*words, "seed=1"])
+    assert (folder / "plane.h5").read_bytes() == first
+    map_own("plane", [*words, "seed=1"], force=True)
+    assert (folder / "plane.h5").read_bytes() != first
+
+
+def test_numpys_own_type_is_cast_and_the_account_says_so(folder):
+    single = np.load("data.npz")
+    np.savez("double.npz", images=single["images"].astype(float), labels=single["labels"])
+    words = ["model=mymodule:Net", "checkpoint=net.pt", "alpha=-1:1:3"]
+    text, account = map_own("line", [*words, "data=double.npz"])
+    assert account["note"] == "data: inputs cast from float64 to float32, the type of the weights"
+    assert account["note"] in text
+    map_own("line", [*words, "data=data.npz", "out=single.h5"])
+    found = [lossatlas.Line.load(name).train_loss.tobytes() for name in ("line.h5", "single.h5")]
+    assert found[0] == found[1]
+
+
+def test_a_try_that_failed_does_not_stand_in_the_way_of_the_next(folder):
+    words = ["model=mymodule:Net", "checkpoint=net.pt", "alpha=0,1"]
+    with pytest.raises(ValueError, match="mat1 and mat2 shapes"):
+        map_own("line", [*words, "data=mymodule:narrow"])
+    map_own("line", [*words, "data=mymodule:data"])
+    assert not list(folder.glob("*.journal"))
+
+
+def test_a_dry_run_names_all_files_and_what_a_journal_holds(folder):
+    text, values = estimate("line", [*NAMED, "alpha=-1:1:9"], to=[Path("a.npz")])
+    assert text.endswith("would write line.h5, line.png, a.npz") and values["kept"] == 0
+    (folder / "line.h5.journal").write_text("head\n" + "point\n" * 4)
+    text, values = estimate("line", [*NAMED, "alpha=-1:1:9"])
+    assert text.startswith("line: 5 points x ") and text.endswith(
+        "4 more points are in line.h5.journal, from which the same command goes on"
+    )
+    assert values["kept"] == 4 and values["seconds"] == pytest.approx(5 * values["seconds_per_point"])
 
 
 def test_the_command_outside_of_a_checkout(folder):
@@ -120,7 +200,8 @@ def test_the_command_outside_of_a_checkout(folder):
     assert account["points"] == 9 and account["files"] == ["plane.h5", "plane.png"] and done.stderr == ""
     quiet = cli(folder, "line", *NAMED, "--quiet")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
-    wrong = cli(folder, "plane", "model=mymodule:Nett", "data=mymodule:data")
+    assert cli(folder, "line", *NAMED, "--force", "--quiet").returncode == 0
+    wrong = cli(folder, "plane", "model=mymodule:Nett", "data=mymodule:data", "out=new.h5")
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
     assert wrong.stderr.startswith("lossatlas: model = 'mymodule:Nett': mymodule has no 'Nett'; did you mean Net?")
 
@@ -153,7 +234,7 @@ def test_a_killed_command_goes_on_with_the_same_bytes(folder):
     assert 0 < kept < 21
     (folder / "slowly.py").write_text(SLOW.replace("0.2", "0.2 * 1"))
     changed = cli(folder, "line", *words)
-    assert changed.returncode == 2 and "holds points of another grid" in changed.stderr
+    assert changed.returncode == 2 and "holds points of other data, weights, loss or grid" in changed.stderr
     (folder / "slowly.py").write_text(SLOW)
     assert cli(folder, "line", *words).returncode == 0 and not journal.exists()
     found = lossatlas.Line.load(folder / "line.h5")

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from lossatlas.models.checkpoint import save_checkpoint
-from lossatlas.own.loading import find, find_function, load_data, load_model
+from lossatlas.own.loading import as_weights, find, find_function, load_data, load_model
 
 
 def test_classes_functions_and_instances_give_networks(folder):
@@ -103,6 +103,7 @@ def test_data_from_objects_functions_and_files(folder):
     for text in ("mymodule:data", "mymodule:pair"):
         x, y = load_data("data", text)
         assert x.shape == (40, 3) and y.dtype == torch.int64
+    assert len(load_data("data", "mymodule:Examples")) == len(load_data("data", "mymodule:examples")) == 40
     images, labels = load_data("data", "data.npz")
     assert images.shape == (10, 3) and len(labels) == 10
     assert len(load_data("test", "data.npz", split="test_")[1]) == 4
@@ -113,9 +114,10 @@ def test_data_from_objects_functions_and_files(folder):
     [
         ("no.npz", "data = 'no.npz': there is no such file"),
         ("other.npz", "data = 'other.npz' has no 'images', it has x, y"),
-        ("bytes.npz", "data = 'bytes.npz' has images of bytes; store them as the network takes them"),
+        ("bytes.npz", "data = 'bytes.npz' has images of bytes, which are not scaled here; store them as"),
         ("broken.npz", "data = 'broken.npz' is damaged or no file of arrays"),
         ("objects.npz", "data = 'objects.npz' is damaged or no file of arrays"),
+        ("mymodule:Wide", "data = 'mymodule:Wide' cannot be made without arguments"),
         ("mymodule:failing", "data = 'mymodule:failing' fails .OSError: no disk."),
         ("data.csv", "data = 'data.csv' names no object; say module:name, such as data=mymodule:data"),
     ],
@@ -138,3 +140,12 @@ def test_losses_are_functions_or_made_from_classes(folder):
         ValueError, match="loss = 'mymodule:number' is a int; a function of outputs and targets is need"
     ):
         find_function("loss", "mymodule:number")
+
+
+def test_inputs_take_the_type_of_the_weights_and_a_note_says_so():
+    pair = np.ones((3, 2)), np.zeros(3, dtype=int)
+    (inputs, labels), note = as_weights("data", pair, torch.float32)
+    assert inputs.dtype == torch.float32 and labels is pair[1]
+    assert note == "data: inputs cast from float64 to float32, the type of the weights"
+    for kept in ((inputs, labels), (torch.ones(3, dtype=torch.int64), labels), [(inputs, labels)], {"x": inputs}):
+        assert as_weights("data", kept, torch.float32) == (kept, "")

@@ -84,6 +84,40 @@ def test_no_page_scrolls_sideways(page: Any, width: int) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = false; })")
 
 
+def test_verdict_and_reason_of_a_number_are_on_a_phones_screen(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
+    cells = "(name) => [...document.querySelectorAll(`.stacked td[data-label='${name}']`)]"
+    for name in ("verdict", "what differs", "stage"):
+        found = page.evaluate(f"(name) => ({cells})(name).map((e) => e.getBoundingClientRect().right)", name)
+        assert len(found) > 3 and max(found) <= 390
+    page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = false; })")
+
+
+def test_tables_of_published_numbers_fit_a_desktop(page: Any) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
+    frames = "[...document.querySelectorAll('.scroll:has(.stacked)')]"
+    assert page.locator(".stacked").count() > 2
+    assert page.evaluate(f"{frames}.filter((e) => e.scrollWidth > e.clientWidth + 1).length") == 0
+    page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = false; })")
+
+
+def test_frames_that_scroll_are_reached_by_key_and_have_names(page: Any) -> None:
+    unnamed = "[...document.querySelectorAll('.scroll')].filter((e) => e.tabIndex || !e.getAttribute('aria-label'))"
+    assert page.evaluate(f"{unnamed}.length") == 0
+
+
+def test_a_tap_enlarges_a_picture_and_another_takes_it_back(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    image = page.locator("#figure-5 img")
+    before = image.bounding_box()["width"]
+    image.click()
+    assert image.bounding_box()["width"] > 2.5 * before
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("#figure-5-enlarge").press("Space")
+    assert image.bounding_box()["width"] == before
+
+
 def test_settings_and_numbers_open_by_key(page: Any) -> None:
     summary = page.locator("#figure-5 summary").first
     summary.focus()

@@ -56,7 +56,9 @@ def packed(folder, overrides=SMALL, keys=KEYS):
 def results(tmp_path_factory):
     """A folder of results that a bare interpreter computed."""
     folder = packed(tmp_path_factory.mktemp("away"))
-    done = subprocess.run(command(folder), cwd=folder.parent, capture_output=True, text=True)
+    # all cores, if the command let them
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(command(folder), cwd=folder.parent, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     keys = [line.split(":")[0] for line in done.stdout.splitlines()]
     assert keys == ["data digits", "train resnet20", "plane resnet20"]
@@ -143,6 +145,36 @@ def test_what_is_complete_at_home_travels_only_where_it_is_needed(results, tmp_p
     assert away.complete(carried, tell=lambda line: None) == []
     assert sha256_path(carried / "train" / "resnet20" / "out") == sha256_path(results / "train" / "resnet20" / "out")
     assert taken(home, carried, more)[-1].startswith("plane second: adopted")
+
+
+def test_results_that_were_not_adopted_are_never_removed(results, tmp_path):
+    carried = tmp_path / "carried"
+    shutil.copytree(results, carried)
+    pack(Workspace(tmp_path / "home"), settings(), carried, KEYS)
+    for kind, name in KEYS:
+        assert sha256_path(carried / kind / name / "out") == sha256_path(results / kind / name / "out")
+
+
+def test_an_outdated_input_is_not_carried_along(results, tmp_path):
+    home, carried = Workspace(tmp_path / "home"), tmp_path / "carried"
+    other = [*SMALL, "runs.resnet20.seed=7"]
+    for key in [("data", "digits"), ("train", "resnet20")]:
+        Runner(home, settings(other)).prefill(key)
+    shutil.copytree(results, carried)
+    with pytest.raises(ValueError, match="not the one of stage train resnet20 here; adopt it, or remove it"):
+        pack(home, settings(other), carried, [("plane", "resnet20")])
+    shutil.rmtree(carried / "train")
+    pack(home, settings(other), carried, [("plane", "resnet20")])
+    assert sha256_path(carried / "train" / "resnet20" / "out") != sha256_path(results / "train" / "resnet20" / "out")
+
+
+def test_one_bad_stage_does_not_keep_the_others_out(results, tmp_path):
+    home, carried = Workspace(tmp_path / "home"), tmp_path / "carried"
+    shutil.copytree(results, carried)
+    (carried / "plane" / "resnet20" / "out" / "plane.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match="plane/resnet20 is truncated or altered"):
+        taken(home, carried)
+    assert Runner(home, settings()).prefill(("train", "resnet20")).computed is False
 
 
 def test_an_input_that_was_left_behind_is_named(results, tmp_path):

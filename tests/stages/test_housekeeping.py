@@ -77,7 +77,7 @@ def test_a_preset_below_another_has_folders_of_its_own(tmp_path):
 
 
 def test_no_preset_lies_in_a_folder_of_results():
-    folders = {*KINDS, "metrics", "curves", "tables", "figures", "stages"}
+    folders = {*KINDS, "metrics", "curves", "lines", "tables", "figures", "vector", "stages"}
     assert folders == FOLDERS
     values = PARAMS.model_dump()
     for word in sorted(folders):
@@ -110,4 +110,7 @@ def test_a_gpu_that_is_not_there_is_refused():
     beyond = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(ValueError, match=rf"device = '{beyond}' is not here .* device=cpu"):
         usable_device(beyond)
+    for name in ("foo", "cuda:x", "meta", ""):
+        with pytest.raises(ValueError, match=rf"device = '{name}' is impossible; allowed: cpu, cuda, cuda:N; say dev"):
+            usable_device(name)
     assert usable_device("cpu") == torch.device("cpu")

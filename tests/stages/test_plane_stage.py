@@ -1,6 +1,8 @@
 """Stage `plane` about weights after an earlier epoch."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from lossatlas.models.checkpoint import load_checkpoint
 from lossatlas.results import History, Plane
 from lossatlas.settings.studies import PlaneSettings
 from lossatlas.stages import plane
+from lossatlas.stages.landscape import require_fit
 
 SETTINGS = {
     "run": "resnet",
@@ -74,3 +77,15 @@ def test_a_run_that_diverged_is_skipped(place):
     wild = (root, inputs | {"run": diverged(root, inputs["run"])})
     about = read_json(computed(wild, "wild_plane", epoch=0) / "plane.json")
     assert about["status"] == "skipped" and about["epoch"] == 0
+
+
+@pytest.mark.parametrize("changes", [{"input_size": 16}, {"num_classes": 9}])
+def test_data_that_the_network_was_not_made_for_are_refused(place, changes):
+    weights = load_checkpoint(place[1]["run"] / "final.safetensors")
+    data = SimpleNamespace(image_size=(32, 32), num_classes=10, name="digits")
+    made_for = replace(weights, model={**weights.model, "input_size": 32, "num_classes": 10})
+    require_fit(made_for, data)
+    with pytest.raises(
+        ValueError, match=r"is for images of .* classes, data set digits has images of 32 pixels and 10"
+    ):
+        require_fit(replace(made_for, model={**made_for.model, **changes}), data)

@@ -298,7 +298,12 @@ def test_a_diverged_training_is_published_and_its_plane_is_masked(tmp_path):
 
 
 def test_no_epochs_publish_the_initialization(tmp_path):
-    place = Place(tmp_path / "none", "runs.resnet20.train.epochs=0", "runs.resnet20.train.checkpoints=[]")
+    place = Place(
+        tmp_path / "none",
+        "runs.resnet20.train.epochs=0",
+        "runs.resnet20.train.checkpoints=[]",
+        "planes.resnet20_epoch1.epoch=null",
+    )
     for key in (("data", "digits"), TRAIN):
         place.publish(key)
     assert not list(place.published.glob("epoch_*"))

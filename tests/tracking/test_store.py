@@ -4,10 +4,11 @@ import time
 
 import pytest
 
+from lossatlas.files import write_text
 from lossatlas.tracking import TrackingError, collect, track
 from lossatlas.tracking.connection import connect
 from lossatlas.tracking.errors import explained, shown
-from lossatlas.tracking.session import Point
+from lossatlas.tracking.session import Point, Session
 
 from .cases import STAGES, history, write_report, write_stage, write_train
 
@@ -89,6 +90,51 @@ def test_missing_and_truncated_artifacts_are_copied_again(place, results):
     assert cut.read_bytes() == whole
 
 
+def test_an_artifact_with_other_bytes_of_the_same_number_is_copied_again(place, results):
+    run_all(place)
+    before = place.counts()
+    source = results.artifacts("default", "plane", "resnet20-near") / "plane.h5"
+    for text in ("GRID", "grid"):
+        write_text(source, text)
+        assert run_all(place).completed == ("plane/resnet20-near",)
+        (logged,) = (path for path in place.files() if path.name == "plane.h5")
+        assert logged.read_text() == text
+        assert run_all(place).completed == ()
+    assert place.counts() == before
+
+
+def test_artifacts_that_were_copied_half_way_are_copied_again(place, results, monkeypatch):
+    run_all(place)
+    folder = results.artifacts("default", "plane", "resnet20-near")
+    plain, whole = Session.upload, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def upload(self, run_id, path, name):
+        plain(self, run_id, path, name)
+        raise KeyboardInterrupt
+
+    for name, content in whole.items():
+        (folder / name).write_bytes(content.swapcase() if name.endswith(".h5") else content)
+    (folder / "another").write_text("x")
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "upload", lambda *a: upload(*a) if a[2].name == "plane.h5" else plain(*a))
+        with pytest.raises(KeyboardInterrupt):
+            run_all(place)
+    (folder / "another").unlink()
+    (folder / "plane.h5").write_bytes(whole["plane.h5"])
+    assert run_all(place).completed == ("plane/resnet20-near",)
+    assert next(path for path in place.files() if path.name == "plane.h5").read_bytes() == whole["plane.h5"]
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[1]", '{"": 1}'])
+def test_a_tag_of_contents_that_was_altered_is_made_anew(place, results, text):
+    run_all(place)
+    before = place.counts()
+    place.change(f"update tags set value = '{text}' where key = 'lossatlas.content'")
+    assert len(run_all(place).completed) == 4
+    assert place.counts() == before
+    assert len(run_all(place).unchanged) == 4
+
+
 def test_a_run_left_half_way_is_completed(place, results):
     session = connect(**place.options)
     record = next(r for r in collect(results, "default", stages=STAGES) if r.kind == "train")
@@ -133,6 +179,20 @@ def test_a_new_report_supersedes_the_old_one_of_its_preset_only(place):
         track(collect(place.workspace, preset, stages=()), **place.options)
     assert place.counts()["runs"] == 3
     assert place.rows(SUPERSEDED) == [("true",)]
+
+
+@pytest.mark.parametrize("name", ["figures/surfaces/resnet20.png", "tables/errors.csv", "checks.json", "explorer.html"])
+def test_every_file_of_the_report_is_part_of_its_identity(place, name):
+    write_report(place.workspace)
+    file = place.workspace.reports("default") / name
+    write_text(file, "[]")
+    track(collect(place.workspace, "default", stages=()), **place.options)
+    write_text(file, "{}")
+    assert track(collect(place.workspace, "default", stages=()), **place.options).created == ("report/report",)
+    assert place.counts()["runs"] == 2 and place.rows(SUPERSEDED) == [("true",)]
+    write_text(file, "[]")
+    assert track(collect(place.workspace, "default", stages=()), **place.options).completed == ("report/report",)
+    assert track(collect(place.workspace, "default", stages=()), **place.options).unchanged == ("report/report",)
 
 
 def test_more_params_than_one_request_takes(place):

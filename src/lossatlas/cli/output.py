@@ -14,6 +14,7 @@ import typer
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print errors only, no progress")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON, no progress")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print what would run and how long it takes; write nothing")]
+Force = Annotated[bool, typer.Option("--force", help="replace files that are there, though never one that is read")]
 COLOURS = {
     **dict.fromkeys(("pass", "ok", "holds", "reproduced"), "32"),
     **dict.fromkeys(("fail", "problem", "failed"), "31"),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lossatlas.cli.output import AsJson, Output, Quiet
+from lossatlas.cli.output import AsJson, Force, Output, Quiet
 from lossatlas.cli.program import app, examples, one_line_errors, workspace
 
 
@@ -37,24 +37,52 @@ def times(
     told.data({" ".join(key): value for key, value in seconds.items()})
 
 
+def _require_stage(kind: str, name: str) -> None:
+    """Refuse what is neither published nor a stage of the present preset.
+
+    Raises:
+        UnknownStageError: see above.
+    """
+    from lossatlas.config import load_params
+    from lossatlas.stages.plan import KINDS, UnknownStageError, stage_keys
+
+    place = workspace()
+    params = load_params(place)
+    keys = list(stage_keys(params))
+    if (kind, name) in keys or place.artifacts(params.preset, kind, name).is_dir():
+        return
+    names = ", ".join(other for found, other in keys if found == kind)
+    hint = f"there are: {names}" if names else f"kinds: {', '.join(KINDS)}"
+    raise UnknownStageError(f"preset {params.preset} has no stage {kind} {name}; {hint}")
+
+
 @app.command(
     short_help="a result in another program's format",
     epilog=examples("lossatlas export plane resnet56 --to surface.vtp --log", "lossatlas export line.h5 --to line.npz"),
 )
 def export(
     source: Annotated[list[str], typer.Argument(help="a result file, or a kind and a name: plane resnet56")],
-    to: Annotated[Path, typer.Option(help="the file to write: .vtp .obj .stl .ply .glb .npz .nc .h5 (Li et al.)")],
+    to: Annotated[
+        Path, typer.Option(help="the file to write: .vtp .obj .stl .ply .glb .npz .nc, .h5 (Li et al.'s program)")
+    ],
     value: Annotated[str | None, typer.Option(help="what the height shows (default: the training loss)")] = None,
     log: Annotated[bool, typer.Option("--log", help="the height is the decimal logarithm")] = False,
     cap: Annotated[float | None, typer.Option(help="cut larger values off here")] = None,
     scale: Annotated[str, typer.Option(help="factor of the height, or fit")] = "1",
+    force: Force = False,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a result in another program's format."""
     from lossatlas.exports.command import export_command
 
+    output = Output(quiet, as_json)
     with one_line_errors():
-        Output(quiet).say(export_command(source, to, value=value, log=log, cap=cap, scale=scale))
+        if len(source) == 2:
+            _require_stage(*source)
+        told = export_command(source, to, value=value, log=log, cap=cap, scale=scale, force=force)
+    output.say(told)
+    output.data({"file": str(to), "source": source})
 
 
 @app.command(
@@ -71,10 +99,17 @@ def animate(
     title: Annotated[str | None, typer.Option(help="a headline (default: the network)")] = None,
     look: Annotated[Literal["surface", "contours"], typer.Option(help="of planes")] = "surface",
     fps: Annotated[float | None, typer.Option(help="frames per second (default: about 8 s in all)")] = None,
+    force: Force = False,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a film of a descent over its loss, or of a surface from epoch to epoch."""
     from lossatlas.exports.command import animate_command
 
+    output = Output(quiet, as_json)
     with one_line_errors():
-        Output(quiet).say(animate_command(kind, names, to, title=title, look=look, fps=fps))
+        for name in names if kind in ("trajectory", "plane") else ():
+            _require_stage(kind, name)
+        told = animate_command(kind, names, to, title=title, look=look, fps=fps, force=force)
+    output.say(told)
+    output.data({"file": str(to), "kind": kind, "names": names})

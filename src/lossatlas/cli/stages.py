@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from difflib import get_close_matches
 from functools import partial
 from typing import Annotated
 
@@ -49,11 +50,14 @@ def stage(
     from lossatlas.stages.runner import Runner
 
     output = Output(quiet, as_json)
+    if name and "=" in name:  # no stage is called so: every study of the kind, computed there
+        executor, name = [name, *(executor or [])], None
     with one_line_errors():
         place = workspace()
         params = load_params(place)
+        _require_kind(kind)
         if dry_run:
-            show_estimate(place, params, _keys(params, kind, name), output)
+            show_estimate(place, with_executor(place, params, executor or []), _keys(params, kind, name), output)
             return
         if kind == "plan":
             written = write_planned(place, params).relative_to(place.root)
@@ -70,6 +74,21 @@ def stage(
         what = f"computed in {outcome.seconds:.1f} s" if outcome.computed else "finished before"
         output.say(f"{kind} {outcome.key[1]}: {what}, published ({outcome.stage_hash[:12]})")
     output.data([_record(outcome) for outcome in outcomes])
+
+
+def _require_kind(kind: str) -> None:
+    """Refuse kinds of stages that there are not.
+
+    Raises:
+        UnknownStageError: there is no such kind.
+    """
+    from lossatlas.stages.plan import KINDS, UnknownStageError
+
+    kinds = ("plan", *KINDS)
+    if kind not in kinds:
+        near = get_close_matches(kind, kinds, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UnknownStageError(f"there is no kind of stage {kind!r}; {hint}kinds: {', '.join(kinds)}")
 
 
 def _keys(params: Params, kind: str, name: str | None) -> list[Key]:

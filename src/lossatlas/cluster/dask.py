@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from lossatlas.cluster.target import build
 from lossatlas.engine.executors import TaskLostError, WorkersLostError, cores
 
 # seconds to reach a scheduler, and to wait for one that went away
 PATIENCE = 10
+# seconds for which a count of workers is good: each is a question to the scheduler
+FRESH = 1.0
 
 
 class DaskExecutor(Executor):
@@ -43,26 +49,29 @@ class DaskExecutor(Executor):
         from distributed.cfexecutor import ClientExecutor
 
         self._client, self._cluster, self.helps = client, cluster, helps
+        self._resources = dict(resources or {})
         self._options = {"priority": priority, "resources": dict(resources) if resources else None}
         self._inner = ClientExecutor(client, pure=False)
         self._address = client.scheduler.address
+        self._keys: WeakKeyDictionary[Future[Any], str] = WeakKeyDictionary()  # Dask's names of our tasks
+        self._count, self._counted = 1, -FRESH
 
     @property
     def workers(self) -> int:
-        """How many tasks run at once; at least 1, as workers may still come."""
-        with suppress(OSError, RuntimeError, AttributeError):
-            return max(1, int(sum(self._client.nthreads().values())))
-        return 1
+        """How many tasks run at once, a moment ago; at least 1, as workers may still come."""
+        if time.monotonic() - self._counted >= FRESH:
+            with suppress(OSError, RuntimeError, AttributeError):
+                found = _workers(self._client).values()
+                self._count = max(1, sum(_places(worker, self._resources) for worker in found))
+            self._counted = time.monotonic()
+        return self._count
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Hand a task to the cluster."""
         told: Future[Any] = Future()
-        try:
-            running = self._inner.submit(fn, *args, **self._options, **kwargs)
-        except Exception as error:
-            if self._client.status == "running":
-                raise
-            raise self._gone() from error
+        key = f"{getattr(fn, '__name__', 'task')}-{uuid4().hex}"
+        with self._reached():
+            running = self._inner.submit(fn, *args, key=key, **self._options, **kwargs)
 
         def tell(ended: Future[Any]) -> None:
             if told.cancelled() or not told.set_running_or_notify_cancel():
@@ -79,7 +88,28 @@ class DaskExecutor(Executor):
 
         told.add_done_callback(drop)
         running.add_done_callback(tell)
+        self._keys[told] = key
         return told
+
+    def share(self, contents: bytes) -> Any:
+        """Return what stands for some bytes in the arguments of a task: a worker gets them with its first, and once."""
+        if self.helps:  # a task might be given to this worker, which is busy
+            from distributed import get_worker
+
+            with self._reached():
+                return self._client.scatter(contents, workers=[get_worker().address], hash=False)
+        with self._reached(), warnings.catch_warnings():  # of something large
+            warnings.simplefilter("ignore")
+            # a task, and not only data: so the scheduler makes it anew where the worker that has it dies
+            return self._client.submit(_same, contents, pure=False, priority=1)
+
+    def begun(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
+        """Return those that a worker is in the middle of, or has finished; none if the workers cannot be asked."""
+        keys = {self._keys[future]: future for future in futures}
+        with suppress(OSError, RuntimeError, KeyError, AttributeError):
+            inside = {key for stacks in self._client.call_stack(keys=list(keys)).values() for key in stacks}
+            return {keys[key] for key in keys if key in inside or self._client.futures[key].status != "pending"}
+        return set()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close the client, and the cluster if it was started for this executor."""
@@ -91,6 +121,16 @@ class DaskExecutor(Executor):
         if self._cluster is not None:
             with suppress(Exception):
                 self._cluster.close()
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Say that the scheduler is gone where that is why something fails."""
+        try:
+            yield
+        except Exception as error:
+            if self._client.status == "running":
+                raise
+            raise self._gone() from error
 
     def _gone(self) -> WorkersLostError:
         return WorkersLostError(f"the Dask scheduler {self._address} is gone")
@@ -175,10 +215,32 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def _same(contents: bytes) -> bytes:
+    return contents
+
+
+def _workers(client: Any) -> dict[str, Any]:
+    """Return what the scheduler knows of each worker, by its address."""
+    found: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    return found
+
+
+def _places(worker: Mapping[str, Any], resources: Mapping[str, float]) -> int:
+    """Return how many tasks that take these resources a worker computes at once."""
+    has = worker.get("resources", {})
+    return int(min([worker["nthreads"], *(has.get(name, 0) // amount for name, amount in resources.items())]))
+
+
 def _require(client: Any, resources: Mapping[str, float]) -> None:
-    """Refuse resources that no worker offers: their tasks would wait for ever."""
-    offered = [worker.get("resources", {}) for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
-    if not any(all(has.get(name, 0) >= amount for name, amount in resources.items()) for has in offered):
+    """Refuse workers with threads, and resources that no worker offers: their tasks would wait for ever."""
+    workers = _workers(client)
+    for address, worker in workers.items():
+        if worker["nthreads"] != 1:
+            raise ValueError(
+                f"the Dask worker {address} has {worker['nthreads']} threads; allowed: 1, as tasks in one process take "
+                "turns; start workers with --nthreads 1 (in executor.cluster: threads_per_worker or cores = 1)"
+            )
+    if not any(_places(worker, resources) for worker in workers.values()):
         wanted = " ".join(f"{name}={amount:g}" for name, amount in resources.items())
         raise ValueError(
             f"executor.resources = {dict(resources)}: no worker of the cluster offers that; "
@@ -189,14 +251,17 @@ def _require(client: Any, resources: Mapping[str, float]) -> None:
 def on_worker(resources: Mapping[str, float] | None = None) -> DaskExecutor | None:
     """Return an executor for the tasks of a task that runs on a Dask worker itself; None elsewhere.
 
-    Its tasks come after all others, so that they only take workers which have nothing else to do.
+    Its tasks come after all others, so that they only take workers which have nothing else to do. None also where other
+    tasks share this process, as they take turns: this one would wait for them, and they for it.
     """
     if "distributed" not in sys.modules:
         return None
     from distributed import get_client, get_worker
 
     try:
-        get_worker()
+        here = get_worker()
     except ValueError:
+        return None
+    if here.state.nthreads != 1 or here.address.startswith("inproc:"):
         return None
     return DaskExecutor(get_client(), resources=resources, priority=-1, helps=True)

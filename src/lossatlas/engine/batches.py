@@ -60,6 +60,15 @@ class Batch:
         """Return some of the examples; tensors that have no entry per example stay whole."""
         return Batch(_each(self.content, lambda t: t[start:stop] if t.dim() and len(t) == self.n else t), stop - start)
 
+    def joined(self, other: Batch) -> Batch:
+        """Return a batch of the examples of both; tensors that have no entry per example must be equal.
+
+        Raises:
+            ValueError: the two differ in more than their examples.
+            RuntimeError: examples of other shapes.
+        """
+        return Batch(_together(self.content, other.content, self.n, other.n), self.n + other.n)
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -205,3 +214,19 @@ def _each(value: Any, change: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _each(item, change) for key, item in value.items()}
     return tuple(_each(item, change) for item in value) if isinstance(value, tuple | list) else value
+
+
+def _together(first: Any, second: Any, n: int, m: int) -> Any:
+    """Return what two batches of n and m examples hold as one."""
+    if isinstance(first, Tensor):
+        if first.dim() and len(first) == n and second.dim() and len(second) == m:
+            return torch.cat([first, second])
+        if torch.equal(first, second):
+            return first
+    elif isinstance(first, Mapping):
+        return {key: _together(item, second[key], n, m) for key, item in first.items()}
+    elif isinstance(first, tuple | list):
+        return tuple(_together(a, b, n, m) for a, b in zip(first, second, strict=True))
+    elif first == second:
+        return first
+    raise ValueError("the batches differ in what is not one entry per example; divide the data in another way")

@@ -17,7 +17,9 @@ from torch.nn import functional
 
 from lossatlas.engine import fusing
 from lossatlas.engine.determinism import disagreement, refuse_training_mode
+from lossatlas.engine.fitting import fitting
 from lossatlas.engine.folding import find_pairs, fold_state, folded_copy, scattered
+from lossatlas.engine.objective import right
 from lossatlas.engine.precision import Precision, check_precision, computing, products
 from lossatlas.engine.steps import Recorded, Step, Sums, cuda_graph
 
@@ -29,7 +31,10 @@ Network = Callable[[Tensor], Any]
 
 @dataclass(frozen=True)
 class Measurement:
-    """Mean loss (nats per example for cross-entropy) and accuracy (fraction; NaN without one) on one data set."""
+    """Mean loss (nats per example for cross-entropy) and accuracy on one data set.
+
+    The accuracy is a fraction; NaN where there is none, and where the logits of an example hold NaN.
+    """
 
     loss: float
     accuracy: float
@@ -82,8 +87,9 @@ class Evaluator:
 
     Raises:
         ValueError: there is no data, a data set is empty or its lengths differ, labels are no integers or no classes of
-            the network, the network returns something else than logits, an unknown precision, or two passes over the
-            same data disagree (dropout or other randomness that eval mode does not switch off).
+            the network, the network cannot compute on the inputs or returns something else than logits, an unknown
+            precision, or two passes over the same data disagree (dropout or other randomness that eval mode does not
+            switch off).
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class Evaluator:
             if not self._runs(plain):
                 self._format = torch.contiguous_format
                 self._batches = {name: self._prepare(name, examples, batch_size) for name, examples in data.items()}
+                self._try(plain)
             self._pairs = find_pairs(plain) if fold else []
             self._use(folded_copy(plain, self._pairs))
             self._check(model_state(model))
@@ -192,10 +199,17 @@ class Evaluator:
     def _runs(self, net: nn.Module) -> bool:
         """Tell whether the network can compute in channels-last order: a `view` of its maps cannot."""
         try:
-            self._outputs(net, self._first[:2])
-        except RuntimeError:
-            return self._format is torch.contiguous_format
+            self._try(net)
+        except ValueError:
+            return False
         return True
+
+    def _try(self, net: nn.Module) -> None:
+        """Refuse examples that the network cannot compute on."""
+        for name, batches in self._batches.items():
+            inputs = batches[0][0]
+            with fitting(net, name, inputs):
+                self._outputs(net, inputs[:2])
 
     def _exact(self, faster: Network, plain: nn.Module) -> bool:
         """Tell whether a folded or fused network gives the outputs of the plain one, at weights where errors show."""
@@ -262,9 +276,9 @@ class Evaluator:
             self._sums.reset()
             for inputs, labels in batches:
                 step(inputs, labels)
-            total, correct = self._sums.fetch()
+            total, hits = self._sums.fetch()
         n = sum(len(labels) for _, labels in batches)
-        return Measurement(total / n, correct / n, n)
+        return Measurement(total / n, hits / n, n)
 
     def _step(self, batches: Sequence[Examples]) -> Step:
         """Return what adds a batch to the sums, by replay where that is wanted and works."""
@@ -289,16 +303,16 @@ class Evaluator:
             stop: the one after the last; None: all that follow.
 
         Returns:
-            Cross-entropies in nats, float64, and whether each prediction is right, both of shape (stop - start,) and on
-            the CPU. They depend on where the batches begin by rounding only.
+            Cross-entropies in nats, and whether each prediction is right (1, 0, or NaN, see `right`), both float64, of
+            shape (stop - start,) and on the CPU. They depend on where the batches begin by rounding only.
         """
-        losses, right = [], []
+        losses, hits = [], []
         with computing(self.precision, self.device):
             for inputs, labels in _between(self._batches[name], start, stop):
                 logits = self._logits(inputs)
                 losses.append(functional.cross_entropy(logits, labels, reduction="none").double())
-                right.append(logits.argmax(1) == labels)
-        return torch.cat(losses).cpu(), torch.cat(right).cpu()
+                hits.append(right(logits, labels))
+        return torch.cat(losses).cpu(), torch.cat(hits).cpu()
 
     @torch.inference_mode()
     def logits(self, name: str) -> Tensor:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any
+
+# one task at a time in a process: torch's threads, its generator and its modes are the process's, not the task's
+_turn = threading.RLock()
 
 # how many tasks are under way at once where an executor does not say how many workers it has
 UNKNOWN_WIDTH = 64
@@ -58,6 +62,13 @@ def single_threaded() -> Iterator[None]:
     finally:
         if before != 1:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def taking_turns() -> Iterator[None]:
+    """Run a task in a process that may run others in threads: one after the other, each with one thread of torch."""
+    with _turn, single_threaded():
+        yield
 
 
 def _start_worker(started: Synchronized[int]) -> None:

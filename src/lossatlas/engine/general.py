@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lossatlas.engine.additivity import require_additive
 from lossatlas.engine.batches import Batch, Batches, as_batches, is_pair
 from lossatlas.engine.determinism import disagreement, refuse_training_mode
 from lossatlas.engine.evaluator import Evaluator, Measurement, distinct_state, model_state
+from lossatlas.engine.fitting import fitting
 from lossatlas.engine.objective import Criterion, Objective, mean
 from lossatlas.engine.precision import Precision, check_precision, computing, products
 
@@ -39,9 +39,11 @@ class GeneralEvaluator:
         device: where to compute.
         precision: see `Evaluator`.
 
+    A loss or an accuracy that returns the mean of a batch is checked on all batches here, see `require_additive`.
+
     Raises:
-        ValueError: impossible data, a loss that is none or not a mean over examples, a network that stays in training
-            mode, or passes over the same data that disagree.
+        ValueError: impossible data, or such that the network cannot compute on, a loss or an accuracy that is none or
+            not a mean over examples, a network that stays in training mode, or passes over the same data that disagree.
     """
 
     def __init__(
@@ -73,36 +75,30 @@ class GeneralEvaluator:
     @torch.no_grad()
     def _check(self) -> None:
         """Refuse networks whose passes differ, and losses that are no means over examples."""
+        for name, batches in self._batches.items():
+            self._try(name, batches[0])
         first = next(iter(self._batches.values()))[0]
-        try:
-            once = self._parts(first)
-        except TypeError as error:
-            how = f"{', '.join(f'{key}=' for key in first.content)}" if first.named else "*inputs"
-            raise ValueError(f"the model cannot be called as model({how}): {error}") from error
+        once = self._parts(first)
         again = self._parts(first)
         for (a, _), (b, _) in ((x, y) for x, y in zip(once, again, strict=True) if x is not None and y is not None):
             if not torch.allclose(a, b, rtol=1e-5, atol=1e-7, equal_nan=True):
                 raise ValueError(disagreement(self._net, lambda: first.copied().run(self._net)))
-        if first.n > 1:
-            self._require_additive(first, once[0])
+        for batches in self._batches.values():
+            require_additive(batches, self._parts, self._averages(batches[0]))
 
-    def _require_additive(self, batch: Batch, whole: tuple[Tensor, Any]) -> None:
-        """Refuse a loss whose mean over a batch is not that over its parts."""
-        cut, parts = max(batch.n // 3, 1), None
-        # inputs with something else than an entry per example cannot be divided
-        with suppress(RuntimeError, IndexError, TypeError, ValueError):
-            parts = [self._parts(batch.part(a, b))[0] for a, b in ((0, cut), (cut, batch.n))]
-        if parts is None:
-            return
-        together = mean(sum(float(t) for t, _ in parts), sum(float(n) for _, n in parts))
-        alone = mean(*whole)
-        if math.isfinite(alone) and abs(together - alone) > 1e-3 * abs(alone) + 1e-5:
-            raise ValueError(
-                f"the loss of {batch.n} examples is {alone:.6g}, that of the same in two batches {together:.6g}: it is "
-                "no mean over examples. A sum wants division by the number of examples; a mean over unequal numbers "
-                "of targets (padding) wants loss= to return the pair (sum, count); batch normalization without running "
-                "statistics wants them"
-            )
+    def _try(self, name: str, batch: Batch) -> None:
+        """Refuse batches that the network cannot be called with or cannot compute on."""
+        content = batch.content if batch.named else batch.content[:-1]
+        with fitting(self._net, name, content):
+            try:
+                batch.copied().run(self._net)
+            except TypeError as error:
+                how = f"{', '.join(f'{key}=' for key in content)}" if batch.named else "*inputs"
+                raise TypeError(f"it cannot be called as model({how}): {error}") from error
+
+    def _averages(self, batch: Batch) -> tuple[bool, bool]:
+        """Tell whether loss and accuracy are the means of a batch."""
+        return self.objective.averages(_widened(batch.copied().run(self._net)), batch)
 
     def _parts(self, batch: Batch) -> Any:
         # some networks write to their inputs, which are kept

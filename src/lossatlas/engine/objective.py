@@ -30,7 +30,7 @@ class Objective:
     Attributes:
         loss: None takes the `loss` that the network returns for mappings, else the cross-entropy of logits.
         accuracy: None is the fraction of largest logits that are the label, where there are logits (n, classes) and
-            integer labels (n,), and NaN elsewhere.
+            integer labels (n,), and NaN elsewhere; NaN too where an example's logits hold NaN, see `right`.
     """
 
     loss: Criterion | None = None
@@ -66,14 +66,38 @@ class Objective:
             )
         return functional.cross_entropy(logits, batch.targets, reduction="none")
 
-    def parts(self, outputs: Any, batch: Batch) -> tuple[Part, Part | None]:
-        """Return total and count of the loss on a batch, and those of the accuracy, None without a meaning."""
-        loss = _part(self.losses(outputs, batch), batch.n)
+    def accuracies(self, outputs: Any, batch: Batch) -> Tensor | tuple[Any, Any] | None:
+        """Return what the accuracy returns, None without a meaning."""
         if self.accuracy is not None:
-            return loss, _part(_checked(self.accuracy(outputs, batch.targets), batch.n, "accuracy"), batch.n)
+            return _checked(self.accuracy(outputs, batch.targets), batch.n, "accuracy")
         labels = batch.targets.get("labels") if batch.named else batch.targets
         logits = class_logits(outputs, labels)
-        return loss, None if logits is None else _part((logits.argmax(1) == labels).double(), batch.n)
+        return None if logits is None else right(logits, labels)
+
+    def parts(self, outputs: Any, batch: Batch) -> tuple[Part, Part | None]:
+        """Return total and count of the loss on a batch, and those of the accuracy, None without a meaning."""
+        accuracies = self.accuracies(outputs, batch)
+        hits = None if accuracies is None else _part(accuracies, batch.n)
+        return _part(self.losses(outputs, batch), batch.n), hits
+
+    def averages(self, outputs: Any, batch: Batch) -> tuple[bool, bool]:
+        """Tell whether loss and accuracy return a batch's mean: nothing but other batches shows of what it is one."""
+        loss, accuracy = self.losses(outputs, batch), self.accuracies(outputs, batch)
+        return _scalar(loss), _scalar(accuracy)
+
+
+def right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return 1 for each example whose largest logit is the label, 0 for others, and NaN where its logits hold NaN.
+
+    Args:
+        logits: (n, classes).
+        labels: (n,), integers.
+
+    Returns:
+        Shape (n,), float64.
+    """
+    # the largest of logits with NaN would be the first NaN: a class that nobody has predicted
+    return (logits.argmax(1) == labels).double().masked_fill(logits.isnan().any(1), math.nan)
 
 
 def part_of(outputs: Any, name: str) -> Any:

@@ -10,18 +10,17 @@ import copyreg
 import hashlib
 import io
 import pickle
-import threading
 import time
 from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import Tensor
 
 from lossatlas.closure import SourceChangedError, package_hash
-from lossatlas.engine.executors import single_threaded
+from lossatlas.engine.executors import taking_turns
 
 Value = TypeVar("Value")
 # returns what computes the value at a place; called once in a worker
@@ -49,14 +48,13 @@ class Done:
 
 @dataclass
 class _Station:
-    """What was made of a parcel; one task at a time uses it."""
+    """What was made of a parcel."""
 
     at: Callable[[int], Any] | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+# touched by one task at a time
 _stations: OrderedDict[str, _Station] = OrderedDict()
-_guard = threading.Lock()
 
 
 def packed(make: Make[Any]) -> bytes:
@@ -103,19 +101,19 @@ def address(contents: bytes, folder: Path) -> Parcel:
 
 
 def work(parcel: Parcel, places: Sequence[int], contents: bytes | None = None) -> Done:
-    """Compute the values at some places; the task that workers run, with one thread.
+    """Compute the values at some places; the task that workers run, one at a time in a process, with one thread.
 
     Raises:
         SourceChangedError: the worker runs other sources than those that the parcel was packed with.
     """
-    begin = time.perf_counter()
     if parcel.package != package_hash():
         raise SourceChangedError(
             "a worker runs other sources of this package; install the same version on all machines, start the workers "
             "anew and run the same command again"
         )
-    station = _station(parcel.key)
-    with station.lock, single_threaded():
+    with taking_turns():
+        begin = time.perf_counter()
+        station = _station(parcel.key)
         if station.at is None:
             found = contents if contents is not None else _read(parcel)
             if found is None:
@@ -126,11 +124,10 @@ def work(parcel: Parcel, places: Sequence[int], contents: bytes | None = None) -
 
 
 def _station(key: str) -> _Station:
-    with _guard:
-        station = _stations.setdefault(key, _Station())
-        _stations.move_to_end(key)
-        while len(_stations) > _KEPT:
-            _stations.popitem(last=False)
+    station = _stations.setdefault(key, _Station())
+    _stations.move_to_end(key)
+    while len(_stations) > _KEPT:
+        _stations.popitem(last=False)
     return station
 
 

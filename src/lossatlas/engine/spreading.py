@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from itertools import chain
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 from lossatlas.engine.executors import TaskLostError, WorkersLostError, lost, width
 from lossatlas.engine.parcels import Done, Make, Parcel, Value, address, packed, work
@@ -18,6 +19,8 @@ from lossatlas.files import write_bytes
 CHUNK_SECONDS = 1.0
 # tasks per worker under way: one that is computed and one that waits
 AHEAD = 2
+# seconds in which a worker that has nothing else to do has begun a task and said so
+NOTICE = 0.2
 
 
 def spread(
@@ -71,13 +74,15 @@ class _Spreading(Generic[Value]):
         self._helps = bool(getattr(executor, "helps", False))
         self._todo = deque(groups)
         self._running: dict[Future[Done], list[Sequence[int]]] = {}
+        self._carried: Any = None  # with tasks for workers that do not see the file
+        self._handed = 0.0  # when the latest task was handed out
         self._seconds = 0.0  # of the fastest known way through a group
         self._finished: set[int] = set()
 
     def results(self) -> Iterator[tuple[int, Value]]:
         try:
             while self._todo or self._running:
-                while self._todo and len(self._running) < AHEAD * width(self._executor):
+                while self._todo and len(self._running) < self._share():
                     self._submit(self._next(AHEAD * width(self._executor)))
                 yield from self._helped() if self._helps else ()
                 done, _ = wait(self._running, timeout=0 if self._helps else None, return_when=FIRST_COMPLETED)
@@ -87,19 +92,29 @@ class _Spreading(Generic[Value]):
             for future in self._running:
                 future.cancel()
 
+    def _share(self) -> int:
+        """Return how many tasks may be under way: one per worker until one answers, as each may want the contents."""
+        others = max(1, width(self._executor) - self._helps)
+        return AHEAD * others if self._seconds else others
+
     def _next(self, share: int) -> list[Sequence[int]]:
         """Take groups for about a second, and no more than leaves something for everybody towards the end."""
         count = int(CHUNK_SECONDS / self._seconds) if self._seconds else 1
         count = max(1, min(count, len(self._todo) // share))
         return [self._todo.popleft() for _ in range(min(count, len(self._todo)))]
 
-    def _submit(self, chunk: list[Sequence[int]], contents: bytes | None = None) -> None:
+    def _submit(self, chunk: list[Sequence[int]], *, wanted: bool = False) -> None:
         try:
+            if wanted and self._carried is None:
+                share = getattr(self._executor, "share", None)
+                self._carried = share(self._contents) if share else self._contents
+            contents = self._carried if wanted else None
             future = self._executor.submit(work, self._parcel, list(chain(*chunk)), contents)
         except Exception as error:
             _tell(error)
             raise
         self._running[future] = chunk
+        self._handed = time.monotonic()
 
     def _received(self, future: Future[Done]) -> Iterator[tuple[int, Value]]:
         chunk = self._running.pop(future)
@@ -109,7 +124,7 @@ class _Spreading(Generic[Value]):
             _tell(error)
             raise
         if done.values is None:
-            self._submit(chunk, self._contents)
+            self._submit(chunk, wanted=True)
         else:
             yield from self._fresh(chunk, done)
 
@@ -121,16 +136,30 @@ class _Spreading(Generic[Value]):
                 yield place, value
 
     def _helped(self) -> Iterator[tuple[int, Value]]:
-        """Compute some here: what is not under way, else what nobody has finished, the latest first."""
+        """Compute some here: what is not under way, else what no worker has begun, the latest first."""
         if self._todo:
             chunk = self._next(AHEAD * width(self._executor))
         else:
-            future = next(reversed(self._running), None)
-            if future is None or future.done():
+            early = self._handed + NOTICE - time.monotonic()
+            if wait(self._running, timeout=max(0.0, early), return_when=FIRST_COMPLETED).done:
+                return
+            begun = _begun(self._executor, self._running)
+            future = next((one for one in reversed(self._running) if one not in begun), None)
+            if future is None:  # all are being computed: there is nothing to do but wait
+                wait(self._running, timeout=NOTICE, return_when=FIRST_COMPLETED)
                 return
             chunk = self._running.pop(future)
             future.cancel()
         yield from self._fresh(chunk, work(self._parcel, list(chain(*chunk)), self._contents))
+
+
+def _begun(executor: Executor, running: Collection[Future[Done]]) -> Collection[Future[Done]]:
+    """Return those that a worker is in the middle of, or has finished."""
+    ask = getattr(executor, "begun", None)
+    if ask is None:
+        return [future for future in running if future.running() or future.done()]
+    found: Collection[Future[Done]] = ask(running)
+    return found
 
 
 def _tell(error: BaseException) -> None:

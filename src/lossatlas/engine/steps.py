@@ -9,35 +9,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lossatlas.engine.objective import right
+
 Step = Callable[[Tensor, Tensor], None]
 Recorder = Callable[[Callable[[], None]], Callable[[], None]]
 
 
 class Sums:
-    """The sum of cross-entropies and the number of right predictions, on the device until they are asked for."""
+    """The sum of cross-entropies and the number of right predictions, on the device until they are asked for.
+
+    Where an image's logits hold NaN nothing is predicted, and the number of right predictions is NaN; see `right`.
+    """
 
     def __init__(self, logits: Callable[[Tensor], Tensor], device: torch.device) -> None:
         """Start at zero; `logits` returns a network's outputs in at least float32."""
         self._logits = logits
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
-        self._right = torch.zeros((), dtype=torch.int64, device=device)
+        self._right = torch.zeros((), dtype=torch.float64, device=device)
 
     def add(self, inputs: Tensor, labels: Tensor) -> None:
         """Add a batch."""
         logits = self._logits(inputs)
         # summed in float64: a batch of large losses must not overflow before its mean does
         self._loss += functional.cross_entropy(logits, labels, reduction="none").sum(dtype=torch.float64)
-        self._right += (logits.argmax(1) == labels).sum()
+        self._right += right(logits, labels).sum()
 
     def reset(self) -> None:
         """Go back to zero, in place."""
         self._loss.zero_()
         self._right.zero_()
 
-    def fetch(self) -> tuple[float, int]:
+    def fetch(self) -> tuple[float, float]:
         """Return both sums; the one time that the device is waited for."""
-        loss, right = torch.stack([self._loss, self._right.double()]).tolist()
-        return loss, int(right)
+        loss, hits = torch.stack([self._loss, self._right]).tolist()
+        return loss, hits
 
 
 class Recorded:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lossatlas.config import load_params
-from lossatlas.exports.formats import MESHES, export
+from lossatlas.exports.formats import MESHES, check_format, export
 from lossatlas.exports.mesh import Scale
 from lossatlas.exports.sources import published, read_result
+from lossatlas.exports.targets import require_free
 from lossatlas.files import read_json
 from lossatlas.paths import find_workspace
 from lossatlas.report.animations import Look, animate, animate_planes
@@ -23,6 +24,7 @@ def export_command(
     log: bool = False,
     cap: float | None = None,
     scale: str = "1",
+    force: bool = False,
 ) -> str:
     """Write a result in the format that the ending of `to` names; return a line about it.
 
@@ -33,15 +35,18 @@ def export_command(
         log: the height is the decimal logarithm.
         cap: larger values are cut off here.
         scale: factor of the height, or `fit`.
+        force: replace a file that is there.
 
     Raises:
         FileNotFoundError: no such file or study.
-        ValueError: the result does not fit the format, or an option does not fit.
+        ValueError: the result does not fit the format, an option does not fit, or a file is in the way.
     """
     if len(source) not in (1, 2):
         raise ValueError(f"pass a file, or a kind and a name such as `plane resnet56`, not {' '.join(source)!r}")
     path = Path(source[0]) if len(source) == 1 else _file(*source, surface=to.suffix.lower() in (*MESHES, ".h5"))
     result = read_result(path)
+    check_format(to, type(result))
+    require_free("to", to, reads=[path], force=force)
     export(result, to, value=value, log=log, cap=cap, scale=_scale(scale))
     return f"{to}: {result.KIND} from {path}"
 
@@ -54,6 +59,7 @@ def animate_command(
     title: str | None = None,
     look: Look = "surface",
     fps: float | None = None,
+    force: bool = False,
 ) -> str:
     """Write a film of one trajectory, or of several planes in the order named; return a line about it.
 
@@ -64,11 +70,13 @@ def animate_command(
         title: a headline; the network's name if absent.
         look: of planes, `surface` or `contours`.
         fps: frames per second.
+        force: replace a file that is there.
 
     Raises:
         FileNotFoundError: no such study.
-        ValueError: another kind, the wrong number of names, or an option that does not fit.
+        ValueError: another kind, the wrong number of names, an option that does not fit, or a file is in the way.
     """
+    require_free("to", to, force=force)
     if kind == "trajectory" and len(names) == 1:
         file = _file(kind, names[0], surface=False)
         headline = title if title is not None else _title(file)

@@ -90,6 +90,11 @@ class HessianOperator(Evaluator):
         self._leaves = {name: placed.pop(name).requires_grad_() for name in self.shapes}
         self._constants, self._kept = placed, ()
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights, in which products are computed."""
+        return next(iter(self._leaves.values())).dtype
+
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return tensors by parameter name as a vector (size,): names that are absent are zero, others are ignored."""
         return _joined(tensors.get(name, torch.zeros(shape)) for name, shape in self.shapes.items())

@@ -77,7 +77,8 @@ def extremes(
 
     finite = math.isfinite(operator.measure("train").loss)
     start = start_vector(operator.size, seed=seed).to(operator.device)
-    return both_ends(product, next_start(start, before), tolerance=tolerance, max_products=max_products)
+    first = next_start(start, before)
+    return both_ends(product, first, tolerance=tolerance, max_products=max_products, dtype=operator.dtype)
 
 
 def _ends(

@@ -20,6 +20,9 @@ SMALL_END = 1e-2
 _MEMORY, _FEWEST = 2**30, 24
 # residuals are brought to this much of what is allowed: the same products, taken again elsewhere, round otherwise
 _MARGIN = 0.9
+# products are computed from rounded numbers, which the recurrence cannot see: in a dense product with float32 numbers
+# about one rounding of the largest eigenvalue, and more where sums are long or in other orders
+_ROUNDINGS = 4
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Extremes:
 
     lambda_max: float  # algebraically largest eigenvalue
     lambda_min: float  # algebraically smallest
-    residual_max: float  # |H v - lambda_max v| for the unit vector v found; after restarts an upper bound of it
+    residual_max: float  # |H v - lambda_max v| for the unit vector v found, rounding of products and restarts added
     residual_min: float
     products: int  # products spent on both ends
     converged: bool  # both residuals within `allowed_residual`
@@ -51,7 +54,13 @@ def basis_size(n: int, max_products: int) -> int:
 
 
 def both_ends(
-    product: Product, start: Tensor, *, tolerance: float, max_products: int, basis: int | None = None
+    product: Product,
+    start: Tensor,
+    *,
+    tolerance: float,
+    max_products: int,
+    basis: int | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> Extremes:
     """Return the largest and the smallest eigenvalue of a symmetric matrix from one run of Lanczos.
 
@@ -61,7 +70,9 @@ def both_ends(
     on the way is lost when it gives up. Here both ends stop by `allowed_residual`, and when the products are used up
     the best vectors so far are the answer, marked as not converged. Residuals and eigenvalues (Rayleigh quotients) are
     not those of the tridiagonal matrix: all overlaps of all products are kept, from which H v is known for every v of
-    the space, rounding of the products included, so that the evidence takes no products of its own.
+    the space, so that the evidence takes no products of its own. That is the H v of the products taken: another product
+    with v rounds otherwise, and is off the exact one by rounding that shows nowhere. Every residual therefore has 4
+    roundings of the eigenvalue of largest size added, 5e-7 of it in float32; tolerances below that are not met.
 
     Args:
         product: v -> H v, float64 vectors (n,) on the device of `start`.
@@ -69,6 +80,7 @@ def both_ends(
         tolerance: see `allowed_residual`.
         max_products: upper bound on the products, at least 3.
         basis: vectors to keep between restarts; see `basis_size`.
+        dtype: in which products are computed, whatever the type of the vectors they come in.
 
     Raises:
         ValueError: fewer than 3 products or 4 basis vectors, a tolerance that is not positive, a start that is zero.
@@ -83,6 +95,7 @@ def both_ends(
     if not (length > 0 and math.isfinite(length)):
         raise ValueError(f"the start vector has norm {length}; it must be a vector that is not zero")
     space = _Krylov(start.double() / length, basis or basis_size(len(start), max_products))
+    space.rounding = _ROUNDINGS * torch.finfo(dtype).eps
     for spent in range(1, max_products + 1):
         if not space.grow(product):
             return _unknown(start, spent)
@@ -109,6 +122,7 @@ class _Krylov:
         self._tail: Floats = np.zeros(0)
         self._count = 0
         self._next = start
+        self.rounding = 0.0  # of products, relative to the largest eigenvalue
         self._lost = 0.0  # bound of what restarts have left out of the equation: products are symmetric up to rounding
         self._values: Floats = np.zeros(0)
         self._shapes: Floats = np.zeros((0, 0))  # columns: Ritz vectors in the basis
@@ -167,13 +181,15 @@ class _Krylov:
         return torch.from_numpy(shapes.T.copy()).to(self._space.device) @ self._space[: self._count]
 
     def ends(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return the Rayleigh quotients of the largest and the smallest Ritz vector, and their residuals."""
+        """Return the Rayleigh quotients of the largest and the smallest Ritz vector, and bounds of their residuals."""
         k = self._count
         shapes = self._shapes[:, [-1, 0]]
         images = self._table[:k, :k] @ shapes
         quotients = (shapes * images).sum(0)
         inside, outside = np.linalg.norm(images - quotients * shapes, axis=0), self._tail @ shapes
-        high, low = np.hypot(inside, outside) + self._lost
+        # not relative to each quotient: the products with a small end's vector are sums of large numbers too
+        unseen = self._lost + self.rounding * float(np.abs(quotients).max())
+        high, low = np.hypot(inside, outside) + unseen
         return (float(quotients[0]), float(quotients[1])), (float(high), float(low))
 
     @property

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -240,7 +241,7 @@ def walk(
         n: number of places.
         names: all values, in the order of the journal.
         identity: a hash of everything that the values depend on; asked for only if there is a journal.
-        journal: a file that keeps finished places; only this process writes to it.
+        journal: a file that keeps finished places; it is locked, so that only this process writes to it.
         label: of the progress bar.
         executor: where places are computed, each with one thread: the values are the same for any number of workers.
             `make` travels to them pickled, once each. None: here, in order, with this process's threads.
@@ -250,33 +251,33 @@ def walk(
         The values by name, each (n,), and which were computed.
 
     Raises:
-        ValueError: a journal of other values, or a `make` that cannot be sent to workers.
+        ValueError: a journal of other values or that is open elsewhere, or a `make` that cannot be sent to workers.
         WorkersLostError: the executor's workers are gone; the journal has what was finished.
     """
     values, computed = empty_values(names, n), np.zeros(n, dtype=bool)
-    book = Journal(journal, identity()) if journal else None
-    if book:
-        book.restore(values, computed)
-    todo = [[i for i in group if not computed[i]] for group in groups or [[i] for i in range(n)]]
-    todo = [group for group in todo if group]
-    folder = Path(journal).parent if journal else None
-    fresh: list[int] = []
-    flushed = time.monotonic()
-    with progress(label, n, done=int(computed.sum())) as advance:
-        try:
-            for i, found in spread(make, todo, executor, folder=folder):
-                for name, value in found.items():
-                    values[name][i] = value
-                computed[i] = True
-                fresh.append(i)
-                advance(1)
-                if book and time.monotonic() - flushed > FLUSH_SECONDS:
-                    # emptied first: what a signal interrupts in here must not be written twice
-                    written, fresh, flushed = fresh, [], time.monotonic()
-                    book.append(written, values)
-        finally:
-            if book and fresh:
-                book.append(fresh, values)
+    with Journal(journal, identity()) if journal else nullcontext() as book:
+        if book:
+            book.restore(values, computed)
+        todo = [[i for i in group if not computed[i]] for group in groups or [[i] for i in range(n)]]
+        todo = [group for group in todo if group]
+        folder = Path(journal).parent if journal else None
+        fresh: list[int] = []
+        flushed = time.monotonic()
+        with progress(label, n, done=int(computed.sum())) as advance:
+            try:
+                for i, found in spread(make, todo, executor, folder=folder):
+                    for name, value in found.items():
+                        values[name][i] = value
+                    computed[i] = True
+                    fresh.append(i)
+                    advance(1)
+                    if book and time.monotonic() - flushed > FLUSH_SECONDS:
+                        # emptied first: what a signal interrupts in here must not be written twice
+                        written, fresh, flushed = fresh, [], time.monotonic()
+                        book.append(written, values)
+            finally:
+                if book and fresh:
+                    book.append(fresh, values)
     return values, computed
 
 

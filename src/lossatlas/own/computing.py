@@ -12,12 +12,12 @@ import numpy as np
 from torch import nn
 
 from lossatlas.engine.device import usable_device
-from lossatlas.engine.general import examples, make_evaluator, settled
+from lossatlas.engine.general import examples, float_type, make_evaluator, settled
 from lossatlas.landscape.directions import Direction, random_direction
 from lossatlas.landscape.hessian import hessian_map
 from lossatlas.landscape.sampling import Sampling
 from lossatlas.landscape.surfaces import line, plane
-from lossatlas.own.loading import find_function, load_data, load_model
+from lossatlas.own.loading import as_weights, find_function, load_data, load_model
 from lossatlas.own.request import Request
 from lossatlas.results import HessianMap, Line, Plane
 
@@ -26,12 +26,13 @@ Result = Plane | Line | HessianMap
 
 @dataclass(frozen=True)
 class Subject:
-    """A network with its data and losses, ready to be evaluated."""
+    """A network with its data and losses, ready to be evaluated; notes say what was done to the data."""
 
     model: nn.Module
     splits: dict[str, Any]
     loss: Callable[..., Any] | None
     accuracy: Callable[..., Any] | None
+    notes: tuple[str, ...] = ()
 
     @property
     def examples(self) -> dict[str, int]:
@@ -66,9 +67,13 @@ def load(request: Request) -> Subject:
     data = {"train": load_data("data", request.data)}
     if request.test:
         data["test"] = load_data("test", request.test)
+    notes = []
+    for name, given in data.items():
+        data[name], note = as_weights("data" if name == "train" else name, given, float_type(model))
+        notes += [note] if note else []
     with _told(request):
         splits = settled(model, data, batch_size=request.options["batch_size"], loss=loss, accuracy=accuracy)
-    return Subject(model, splits, loss, accuracy)
+    return Subject(model, splits, loss, accuracy, tuple(notes))
 
 
 def _directions(request: Request, subject: Subject) -> tuple[Direction, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from lossatlas.models.checkpoint import load_checkpoint
 
@@ -122,7 +123,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def load_data(key: str, text: str, *, split: str = "") -> Any:
-    """Return data from an `.npz` file with `images` and `labels`, or from an object or function of no arguments.
+    """Return data from an `.npz` file with `images` and `labels`, an object, or a function or class of no arguments.
 
     Args:
         key: what errors call them.
@@ -135,7 +136,9 @@ def load_data(key: str, text: str, *, split: str = "") -> Any:
     """
     if not text.endswith(".npz"):
         found = find(key, text)
-        if isinstance(found, type) or not callable(found):
+        if isinstance(found, type):
+            return _made(key, text, found)
+        if not callable(found) or isinstance(found, Dataset):
             return found
         try:
             return found()
@@ -157,6 +160,21 @@ def load_data(key: str, text: str, *, split: str = "") -> Any:
     images, labels = (arrays[name] for name in names)
     if images.dtype == np.uint8:
         raise ValueError(
-            f"{key} = {text!r} has images of bytes; store them as the network takes them, normalized floats"
+            f"{key} = {text!r} has images of bytes, which are not scaled here; store them as the network takes them, "
+            "normalized floats: ((images / 255 - mean) / std).astype('float32')"
         )
     return torch.as_tensor(images), torch.as_tensor(labels)
+
+
+def as_weights(key: str, data: Any, dtype: torch.dtype) -> tuple[Any, str]:
+    """Return a pair of data with its inputs in the floating-point type of the weights, and a note where that changed.
+
+    NumPy makes float64, networks are float32. Data of other forms stay as they are.
+    """
+    if not isinstance(data, tuple | list) or len(data) != 2 or not isinstance(data[0], Tensor | np.ndarray):
+        return data, ""
+    inputs = torch.as_tensor(data[0])
+    if not inputs.is_floating_point() or inputs.dtype == dtype:
+        return data, ""
+    names = [str(kind).removeprefix("torch.") for kind in (inputs.dtype, dtype)]
+    return (inputs.to(dtype), data[1]), f"{key}: inputs cast from {names[0]} to {names[1]}, the type of the weights"

@@ -20,7 +20,7 @@ KEYS: dict[Kind, tuple[str, ...]] = {
     "line": (*_BOTH, "test", "accuracy", "precision", "graph", "alpha"),
     "hessian": (*_BOTH, "x", "y", "tolerance", "max_products", "weights"),
 }
-_CHOICES = {
+CHOICES = {
     "normalization": ("filter", "layer", "weight", "none"),
     "precision": ("float32", "tf32", "bfloat16", "float16"),
     "weights": ("matrices", "all"),
@@ -92,7 +92,7 @@ def parse(kind: Kind, words: Sequence[str]) -> Request:
     for key in ("model", "data"):
         if key not in given:
             raise ValueError(f"{key}= is missing; say {key}=mymodule:{'Net' if key == 'model' else 'data'}")
-    for key, allowed in _CHOICES.items():
+    for key, allowed in CHOICES.items():
         if key in given and given[key] not in allowed:
             raise ValueError(f"{key} = {given[key]!r} is impossible; allowed: {', '.join(allowed)}")
     names = ("alpha",) if kind == "line" else ("x", "y")

@@ -16,7 +16,7 @@ from lossatlas.report.comparison import STANDINGS, Comparison, standings
 from lossatlas.report.contents import Section, sections
 from lossatlas.report.foundations import foundations
 from lossatlas.report.images import Image
-from lossatlas.report.made import Key, Stage, grouped
+from lossatlas.report.made import Key, Stage, grouped, ordered
 from lossatlas.report.tabular import Table
 from lossatlas.report.verdict import Check, Number
 from lossatlas.report.wording import DAGGER_NOTE, REGIMES
@@ -111,6 +111,9 @@ def _content(material: Material) -> dict[str, Any]:
         "verdicts": Counter(check.verdict for check in checks),
         "claims": [(verdict, [claim for claim in claims if claim.verdict == verdict]) for verdict in VERDICTS],
         "claimed": Counter(claim.verdict for claim in claims),
+        "claims_judged": any(claim.verdict != "not run" for claim in claims),
+        "claims_computed": sum(bool(claim.numbers) for claim in claims),
+        "all_stages": [material.stages[key] for key in ordered(set(material.stages))],
         "papers": PAPERS,
         "places": {claim.id: _places(claim, found) for claim in claims},
         "passed": checks_passed(checks),

@@ -36,15 +36,21 @@ def adopt(workspace: Workspace, params: Params, results: Path, *, tell: Callable
 
     Raises:
         FileNotFoundError: the folder has no stage of the preset.
-        ValueError: a stage is damaged, or of something else; it and all after it are left out.
+        ValueError: stages are damaged, or of something else; they are named, all others were taken in.
     """
     runner = Runner(workspace, params)
     order = [key for key in stage_keys(params) if key[0] not in ("data", *SHOWN)]
     found = [key for key in order if (folder_of(results, key) / "done.json").is_file()]
     if not found:
         raise FileNotFoundError(f"{results} has no complete stage of preset {params.preset} (<kind>/<name>/done.json)")
+    refused = []
     for key in found:
-        tell(f"{' '.join(key)}: {_one(workspace, params, runner, key, folder_of(results, key))}")
+        try:
+            tell(f"{' '.join(key)}: {_one(workspace, params, runner, key, folder_of(results, key))}")
+        except ValueError as error:
+            refused.append(str(error))
+    if refused:
+        raise ValueError("; ".join(refused))
     return found
 
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lossatlas.engine.executors import one_thread
 from lossatlas.files import read_json, sha256_json, write_json
 from lossatlas.stages.completing import compute, is_finished, owned
 from lossatlas.stages.stopping import StoppedError, raise_on_signals
@@ -147,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", help="compute elsewhere than the settings say (a trial)")
     parser.add_argument("--budget", type=float, help="stop in order after this many seconds")
     given = parser.parse_args(arguments)
+    one_thread()  # as every stage: results do not depend on the number of cores
     raise_on_signals()
     if given.budget:
         signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))

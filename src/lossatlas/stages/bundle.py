@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lossatlas.files import publish, sha256_json, write_json
+from lossatlas.files import publish, read_json, sha256_json, write_json
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.away import LAYOUT, STAGES, folder_of
+from lossatlas.stages.completing import is_whole
 from lossatlas.stages.plan import KINDS, SHOWN, make_task, stage_keys
 from lossatlas.stages.runner import Runner
 from lossatlas.stages.task import Key, Task
@@ -20,7 +21,8 @@ def pack(workspace: Workspace, params: Params, folder: Path, keys: Iterable[Key]
     """Fill a folder with what another machine needs to compute stages that are not complete in scratch.
 
     It gets `stages.json`, and the outputs of complete stages that are needed. Unfinished work in it, brought back from
-    there, stays; complete stages that nothing needs any longer are removed from it.
+    there, stays, and so do results that were not adopted; those that were, and that nothing needs any longer, are
+    removed from it.
 
     Args:
         workspace: the checkout.
@@ -33,7 +35,8 @@ def pack(workspace: Workspace, params: Params, folder: Path, keys: Iterable[Key]
 
     Raises:
         UnknownStageError: the settings have no such stage.
-        ValueError: a stage that shows results, which is made at home.
+        ValueError: a stage that shows results, which is made at home; or the folder holds a result that is not the one
+            here.
     """
     wanted = list(keys) or [key for key in stage_keys(params) if key[0] not in SHOWN]
     shown = [" ".join(key) for key in wanted if key[0] in SHOWN]
@@ -55,19 +58,32 @@ def pack(workspace: Workspace, params: Params, folder: Path, keys: Iterable[Key]
     order = [key for key in stage_keys(params) if key in tasks]
     needed = {item.key for task in tasks.values() for item in task.inputs.values()} & complete
     for key in stage_keys(params):
-        _place(runner, key, folder_of(folder, key), needed=key in needed)
+        if key[0] not in ("data", *SHOWN):
+            there = folder_of(folder, key)
+            whole = key in complete or (there.exists() and key not in tasks and runner.is_complete(key))
+            _place(runner, key, there, complete=whole, needed=key in needed)
     plain = [_plain(tasks[key]) for key in order]
     write_json(folder / STAGES, {"layout": LAYOUT, "preset": params.preset, "stages": plain})
     return order
 
 
-def _place(runner: Runner, key: Key, folder: Path, *, needed: bool) -> None:
-    """Put a complete stage there, or remove one that nothing needs."""
+def _place(runner: Runner, key: Key, folder: Path, *, complete: bool, needed: bool) -> None:
+    """Put a complete stage there if it is needed, and remove it if not.
+
+    What is not complete here stays as it is there, results that were not adopted yet above all.
+    """
+    if not complete:
+        return
+    source = runner.scratch(key)
+    there = read_json(folder / "done.json") if is_whole(folder) else None
+    same = there == read_json(source / "done.json")
+    if there is not None and not same:
+        raise ValueError(
+            f"{folder} holds a result that is not the one of stage {' '.join(key)} here; adopt it, or remove it"
+        )
     if not needed:
-        if (folder / "done.json").is_file():
-            shutil.rmtree(folder)
-    elif not (folder / "done.json").is_file():
-        source = runner.scratch(key)
+        shutil.rmtree(folder, ignore_errors=True)
+    elif not same:
         for part in ("out", "side.json", "done.json"):  # the mark comes last
             publish(source / part, folder / part)
 

@@ -130,18 +130,23 @@ def is_intact(folder: Path) -> bool:
     return False
 
 
-def is_finished(folder: Path) -> bool:
-    """Return whether a scratch folder holds a finished, undamaged output; a damaged one is removed."""
+def is_whole(folder: Path) -> bool:
+    """Return whether a scratch folder holds a finished, undamaged output; nothing is changed."""
     done, out = folder / "done.json", folder / "out"
-    if not done.is_file():
-        return False
-    with suppress(ValueError, KeyError, TypeError):  # a damaged mark is no mark
-        if out.is_dir() and (folder / "side.json").is_file() and sha256_path(out) == read_json(done)["out"]:
-            return True
-    print(f"{folder} was altered after it was finished; it is computed again", file=sys.stderr)
-    done.unlink()
-    for place in (out, folder / "work"):  # work: killed before it was removed
-        shutil.rmtree(place, ignore_errors=True)
+    with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged mark is no mark
+        return (folder / "side.json").is_file() and out.is_dir() and sha256_path(out) == read_json(done)["out"]
+    return False
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a scratch folder, which the caller owns, is whole; what was damaged is removed."""
+    if is_whole(folder):
+        return True
+    if (folder / "done.json").is_file():
+        print(f"{folder} was altered after it was finished; it is computed again", file=sys.stderr)
+        (folder / "done.json").unlink()
+        for place in (folder / "out", folder / "work"):  # work: killed before it was removed
+            shutil.rmtree(place, ignore_errors=True)
     return False
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from lossatlas.data import NORMALIZATIONS, normalize
+from lossatlas.data import NORMALIZATIONS, DataSet, normalize
 from lossatlas.engine.device import usable_device
 from lossatlas.engine.evaluator import Evaluator, Examples
 from lossatlas.files import read_json, write_json
 from lossatlas.landscape.directions import Direction, random_direction
-from lossatlas.models.checkpoint import load_checkpoint
+from lossatlas.models.checkpoint import Checkpoint, load_checkpoint
 from lossatlas.results import Floats
 from lossatlas.stages.data import load_checked
 from lossatlas.stages.job import Job
@@ -58,12 +58,32 @@ def load_subject(job: Job, *, epoch: int | None = None) -> Subject:
 
     last = epoch in (None, run["train"]["epochs"]) or run["status"] != "finished"
     weights = "final.safetensors" if last else f"epoch_{epoch:04d}.safetensors"
+    checkpoint = load_checkpoint(job.inputs["run"] / weights)
+    require_fit(checkpoint, data)
     return Subject(
         run=run,
-        model=load_checkpoint(job.inputs["run"] / weights).build(),
+        model=checkpoint.build(),
         train=examples("train_examples", data.train_images, data.train_labels),
         test=examples("test_examples", data.test_images, data.test_labels) if "test_examples" in job.settings else None,
     )
+
+
+def require_fit(checkpoint: Checkpoint, data: DataSet) -> None:
+    """Refuse data that a network was not made for: many compute on images of any size, and give losses of no meaning.
+
+    Raises:
+        ValueError: images of another size than the checkpoint's, or another number of classes.
+    """
+    if checkpoint.model is None:
+        return  # which network it is remains to be said, and `build` asks for it
+    made_for = checkpoint.model["input_size"], checkpoint.model["num_classes"]
+    size, classes = data.image_size[0], data.num_classes
+    if made_for != (size, classes):
+        raise ValueError(
+            f"the network of {checkpoint.path.name} is for images of {made_for[0]} pixels and {made_for[1]} classes, "
+            f"data set {data.name} has images of {size} pixels and {classes} classes; name the data that the run was "
+            "trained on, or train it again on these (`dvc repro`)"
+        )
 
 
 def random_axes(job: Job, subject: Subject) -> tuple[Direction, Direction]:

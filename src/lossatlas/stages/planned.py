@@ -16,6 +16,7 @@ from lossatlas.closure import SourceChangedError
 from lossatlas.files import canonical_json, publish, read_json, sha256_path, write_json
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
+from lossatlas.stages.completing import owned
 from lossatlas.stages.plan import SHOWN, STUDIES, make_task, stage_keys
 from lossatlas.stages.task import Key
 
@@ -51,8 +52,9 @@ def write_planned(workspace: Workspace, params: Params) -> Path:
     ):
         for name, content in planned(workspace, params).items():
             write_json(Path(fresh, "stages", name), content)
-        if not (folder.is_dir() and sha256_path(folder) == sha256_path(Path(fresh, "stages"))):
-            publish(Path(fresh, "stages"), folder)
+        with owned(workspace.publication):
+            if not (folder.is_dir() and sha256_path(folder) == sha256_path(Path(fresh, "stages"))):
+                publish(Path(fresh, "stages"), folder)
     return folder
 
 

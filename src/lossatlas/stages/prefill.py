@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lossatlas.closure import SourceChangedError, package_hash
-from lossatlas.engine.executors import TaskLostError, WorkersLostError, lost
+from lossatlas.engine.executors import TaskLostError, WorkersLostError, lost, taking_turns
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.plan import make_task, stage_keys
@@ -38,8 +38,11 @@ class Summary:
 
 
 def complete_stage(workspace: Workspace, params: Params, key: Key, package: str) -> Outcome:
-    """Complete one stage in scratch; what the workers run, each with the sources that the parent started with."""
-    with obeying_parent():
+    """Complete one stage in scratch; what the workers run, each with the sources that the parent started with.
+
+    One at a time in a process, with one thread: so the bytes are the same in whatever worker it is.
+    """
+    with obeying_parent(), taking_turns():
         if package_hash() != package:
             raise SourceChangedError(
                 "the package's source changed since this began, or the workers have another; run the same command again"

@@ -1,7 +1,8 @@
 """Run a stage in its scratch folder and publish what it made.
 
 The folder is named by the stage's hash, so finished work is found again and unfinished work goes on; a file lock keeps
-it to one process at a time and is freed by the system when that process dies.
+it to one process at a time and is freed by the system when that process dies. Another lock lets one command of a
+checkout publish at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lossatlas.files import publish, read_json, write_json
 from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.checkout import git_commit, scratch_folder
-from lossatlas.stages.completing import compute, is_finished, is_intact, owned
+from lossatlas.stages.completing import compute, is_finished, is_intact, is_whole, owned
 from lossatlas.stages.plan import MAIN_OUTPUT, STUDIES, UnknownStageError, make_task, published
 from lossatlas.stages.task import Key, Locate, Task
 from lossatlas.stages.tracked import live_curves
@@ -59,9 +60,11 @@ class Runner:
             if self._is_published(task, described["stage_hash"]):
                 return Outcome(key, described["stage_hash"], False, 0.0)
             outcome = self._complete(task, described, self._locate_published)
-            for part, target in task.outputs.items():
-                publish(folder / "out" / part, target)
-            publish(folder / "side.json", self.workspace.side(self.params.preset, *key))
+            # commands with other settings or another scratch folder have the same targets
+            with owned(self.workspace.publication):
+                for part, target in task.outputs.items():
+                    publish(folder / "out" / part, target)
+                publish(folder / "side.json", self.workspace.side(self.params.preset, *key))
         return outcome
 
     def publish_all(self, kind: str) -> list[Outcome]:
@@ -75,9 +78,10 @@ class Runner:
         names = sorted(getattr(self.params, STUDIES[kind]))
         outcomes = [self.publish((kind, name)) for name in names]
         folder = self.workspace.artifacts(self.params.preset, kind, "names.json").parent
-        for stale in (item for item in folder.glob("*") if item.name not in {*names, "names.json"}):
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-        write_json(folder / "names.json", names)
+        with owned(self.workspace.publication):
+            for stale in (item for item in folder.glob("*") if item.name not in {*names, "names.json"}):
+                shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+            write_json(folder / "names.json", names)
         return outcomes
 
     def prefill(self, key: Key) -> Outcome:
@@ -98,7 +102,7 @@ class Runner:
     def is_complete(self, key: Key) -> bool:
         """Return whether a stage, and all that it depends on, is complete in scratch."""
         with suppress(FileNotFoundError):  # something it depends on is not there
-            return is_finished(self.scratch(key))
+            return is_whole(self.scratch(key))
         return False
 
     def _is_published(self, task: Task, stage_hash: str) -> bool:

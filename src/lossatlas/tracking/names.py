@@ -12,6 +12,7 @@ from lossatlas.files import canonical_json, sha256_bytes
 
 TAG = "lossatlas."
 SUPERSEDED = f"{TAG}superseded"
+CONTENT = f"{TAG}content"
 COMMIT = "mlflow.source.git.commit"
 NOTE = "mlflow.note.content"
 COLOUR = "mlflow.runColor"

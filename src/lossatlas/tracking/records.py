@@ -30,7 +30,7 @@ class Record:
         kind: `data`, `train`, `line`, `plane`, ... or `report`.
         name: the stage's name within its kind.
         preset: the preset it belongs to.
-        stage_hash: what identifies the result; another hash is another run.
+        stage_hash: what identifies the result, of the report a hash of all its files; another hash is another run.
         tags: preset, kind, name, stage hash, status, family, data, commit, host, versions, inputs.
         params: flattened settings.
         metrics: finite numbers that are no curves.
@@ -166,9 +166,10 @@ def _report(folder: Path, preset: str, commit: str | None) -> Record | None:
     others = (folder / name for name in ("report.md", "explorer.html", "sharpness.json"))
     if not page.is_file():
         return None
-    stage_hash = sha256_json({path.name: sha256_file(path) for path in (page, checks) if path.is_file()})
     counts = {"passed": 0, "failed": 0, "not_run": 0} | Counter(verdicts(_json(checks)))
     files = tuple((path, "") for path in (page, checks, *others) if path.is_file())
+    files += _files(folder / "figures", "figures") + _files(folder / "tables", "tables")
+    stage_hash = sha256_json({path.relative_to(folder).as_posix(): sha256_file(path) for path, _ in files})
     return Record(
         kind="report",
         name="report",
@@ -181,7 +182,7 @@ def _report(folder: Path, preset: str, commit: str | None) -> Record | None:
         params={},
         metrics={key(f"checks/{verdict}"): float(n) for verdict, n in counts.items()},
         history=None,
-        artifacts=files + _files(folder / "figures", "figures") + _files(folder / "tables", "tables"),
+        artifacts=files,
     )
 
 

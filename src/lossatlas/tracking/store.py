@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossatlas.files import canonical_json, sha256_file, sha256_json
 from lossatlas.tracking.connection import connect
 from lossatlas.tracking.errors import explained
-from lossatlas.tracking.names import COMMIT, SUPERSEDED, TAG
+from lossatlas.tracking.names import COMMIT, CONTENT, SUPERSEDED, TAG
 from lossatlas.tracking.records import SECONDS, Record
 from lossatlas.tracking.session import Point, Session
 
@@ -98,7 +100,7 @@ def _fill(session: Session, run: Any, record: Record) -> bool:
     outdated = SUPERSEDED in run.data.tags
     if outdated:
         session.untag(run_id, SUPERSEDED)
-    uploaded = _upload(session, run_id, record.artifacts)
+    uploaded = _upload(session, run, record.artifacts)
     ended = run.info.status == "FINISHED"
     if not ended:
         session.end(run_id, "FINISHED", _times(record)[1])
@@ -130,17 +132,49 @@ def _finite(steps: Any, values: Any) -> dict[int, float]:
     return {int(step): float(value) for step, value in zip(steps, values, strict=True) if np.isfinite(value)}
 
 
-def _upload(session: Session, run_id: str, artifacts: Iterable[tuple[Path, str]]) -> int:
-    """Copy the files that are not there in full; return their number."""
-    there = session.files(run_id)
+def _upload(session: Session, run: Any, artifacts: Iterable[tuple[Path, str]]) -> int:
+    """Copy the files that are not there in full, or whose folder has other content there; return their number.
+
+    A tag tells what is there: a hash of names and contents for each folder at the top, and for the files beside them.
+    """
+    there, told = session.files(run.info.run_id), run.data.tags.get(CONTENT)
+    folders = _by_folder(artifacts)
+    hashes = {
+        top: sha256_json({name: sha256_file(path) for name, path in files.items()})[:32]
+        for top, files in folders.items()
+    }
+    known = _known(told)
     lacking = [
-        (path, folder)
-        for path, folder in artifacts
-        if there.get(f"{folder}/{path.name}" if folder else path.name) != path.stat().st_size
+        (path, name)
+        for top, files in folders.items()
+        for name, path in files.items()
+        if known.get(top) != hashes[top] or there.get(name) != path.stat().st_size
     ]
-    for path, folder in lacking:
-        session.upload(run_id, path, folder)
+    text = canonical_json(hashes)
+    if told not in (None, text):  # a kill from here to the end leaves no tag, and all is copied again
+        session.untag(run.info.run_id, CONTENT)
+    for path, name in lacking:
+        session.upload(run.info.run_id, path, name.rpartition("/")[0])
+    if told != text:
+        session.log(run.info.run_id, tags={CONTENT: text})
     return len(lacking)
+
+
+def _by_folder(artifacts: Iterable[tuple[Path, str]]) -> dict[str, dict[str, Path]]:
+    """Return the files by the first folder of their artifact paths ("" is none), and by those paths."""
+    found: dict[str, dict[str, Path]] = {}
+    for path, folder in artifacts:
+        found.setdefault(folder.partition("/")[0], {})[f"{folder}/{path.name}" if folder else path.name] = path
+    return found
+
+
+def _known(told: str | None) -> dict[str, str]:
+    """Return the hashes of a tag; one that somebody else changed tells nothing."""
+    try:
+        found = json.loads(told or "{}")
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _times(record: Record) -> tuple[int | None, int | None]:

@@ -87,7 +87,7 @@ def test_dragging_turns_both(page: Any) -> None:
     after = page.evaluate(f"[{LEFT}, {RIGHT}].map((e) => e._fullLayout.scene.camera.eye.x)")
     assert after[0] == pytest.approx(after[1]) and abs(after[0] - before[0]) > 0.05
     page.click("#reset")
-    page.wait_for_function(f"{RIGHT}._fullLayout.scene.camera.eye.x === 1.5")
+    page.wait_for_function(f"{RIGHT}._fullLayout.scene.camera.eye.x === 1.6")
 
 
 def test_another_network_is_drawn_and_described(page: Any) -> None:
@@ -176,6 +176,39 @@ def test_contours_and_other_quantities(page: Any) -> None:
     page.select_option("#quantity", "test_error")
     assert page.evaluate(f"{LEFT}.data[0].type") == "contour"
     assert "test error, %" in page.evaluate(f"{LEFT}.data[0].colorbar.title.text")
+
+
+def test_stretched_axes_are_said_and_contours_of_others_have_one_scale(page: Any) -> None:
+    page.select_option("#left", "trajectory/vgg9")
+    x, y = page.evaluate(f"['x', 'y'].map((a) => {LEFT}.data[0][a]).map((v) => v[v.length - 1] - v[0])")
+    assert x != pytest.approx(y, rel=0.03) and 1 / 4 < x / y < 4
+    assert "times longer than the other one" in page.inner_text("#left-about")
+    assert "times longer" not in page.inner_text("#right-about")
+    page.select_option("#view", "contour")
+    assert "times longer" not in page.inner_text("#left-about")
+    scales = page.evaluate(f"['xaxis', 'yaxis'].map((a) => {LEFT}._fullLayout[a]._m)")
+    assert abs(scales[0]) == pytest.approx(abs(scales[1]), rel=0.01)
+
+
+def test_two_surfaces_of_one_network_have_different_titles(page: Any) -> None:
+    titles = page.evaluate("[...document.querySelectorAll('#left option')].map((e) => e.textContent)")
+    assert {"VGG-9, random directions", "VGG-9, path of training"} <= set(titles)
+    assert len(set(titles)) == len(titles)
+
+
+def test_another_address_chooses_other_surfaces(page: Any) -> None:
+    page.evaluate("location.hash = 'left=plane%2Fvgg9&right=nothing'")
+    page.wait_for_function("document.getElementById('left').value === 'plane/vgg9'")
+    page.wait_for_function("document.getElementById('left-about').textContent.includes('VGG-9')")
+    assert page.evaluate("document.getElementById('right').value") == "plane/resnet20"
+
+
+def test_a_dark_screen_has_dark_plots(page: Any) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"{LEFT}.layout.paper_bgcolor === '#15181c'")
+    assert page.evaluate(f"{LEFT}.layout.font.color") == "#e6e6e3"
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function(f"{LEFT}.layout.paper_bgcolor === '#fff'")
 
 
 def test_controls_are_reached_by_key_and_have_names(page: Any) -> None:

@@ -20,6 +20,8 @@ GROUPS = {
     "trajectory": "About a path of training",
     "plane3": "Through three points",
 }
+# after the name of the network, which would else be the same for two surfaces
+ABOUT = {"plane": ", random directions", "trajectory": ", path of training"}
 Entry = dict[str, Any]
 
 
@@ -109,7 +111,7 @@ def _through_points(results: Results) -> Iterator[Entry]:
 
 def _head(kind: str, name: str, info: Mapping[str, Any], results: Results) -> Entry:
     run = str(info.get("run") or (info.get("names") or [name])[0])
-    title = run_title(run, results)
+    title = run_title(run, results) + ABOUT.get(kind, "")
     if kind == "plane3":
         title = f"{title}: {', '.join(mark.name or mark.number for mark in point_marks(info, results))} ({name})"
     elif name != run:

@@ -8,12 +8,17 @@
     train_error: ["training error", "%"],
     test_error: ["test error", "%"],
   };
-  const EYE = { eye: { x: 1.5, y: -1.5, z: 1.05 }, center: { x: 0, y: 0, z: -0.15 } };
+  const home = () => { // farther away on a narrow screen, where the axes' labels would not fit
+    const far = innerWidth < 640 ? 1.4 : 1;
+    return { eye: { x: 1.6 * far, y: -1.6 * far, z: 1.1 * far }, center: { x: 0, y: 0, z: -0.15 } };
+  };
+  const FLATTEST = 4; // length over width of a plane up to which both axes have one scale, seen from above
+  const night = matchMedia("(prefers-color-scheme: dark)");
   const RATIO = [-3, 0]; // log10: as in the report's figure
   const content = JSON.parse(document.getElementById("content").textContent);
   const entries = new Map(content.entries.map((entry) => [entry.id, entry]));
   const get = (id) => document.getElementById(id);
-  const cameras = { left: EYE, right: EYE };
+  const cameras = { left: home(), right: home() };
   let following = false;
 
   function floats(packed) {
@@ -225,11 +230,12 @@
   }
 
   function layout(item, side, flat, log, range) {
-    const [, unit] = WORDS[get("quantity").value];
     const [xTitle, yTitle] = item.entry.titles;
-    const common = { margin: { l: 0, r: 0, t: 8, b: 0 }, font: { size: 12, color: "#1f2328" }, paper_bgcolor: "#ffffff", uirevision: side };
+    const common = { margin: { l: 0, r: 0, t: 8, b: 0 }, font: { size: 12, color: look("--ink") }, paper_bgcolor: look("--field"), plot_bgcolor: look("--field"), uirevision: side };
+    const lines = { gridcolor: look("--line"), zerolinecolor: look("--quiet"), linecolor: look("--quiet") };
     if (flat) {
-      return { ...common, margin: { l: 60, r: 10, t: 12, b: 50 }, uirevision: item.entry.id, xaxis: { title: { text: xTitle } }, yaxis: { title: { text: yTitle } } };
+      return { ...common, margin: { l: 60, r: 10, t: 12, b: 50 }, uirevision: item.entry.id, xaxis: { title: { text: xTitle }, constrain: "domain", ...lines },
+        yaxis: { title: { text: yTitle }, constrain: "domain", ...lines, ...(flatness(item.entry) ? { scaleanchor: "x" } : {}) } };
     }
     const ends = [range.low, range.high].map((value) => (log ? Math.log10(value) : value));
     const gap = 0.03 * (ends[1] - ends[0]);
@@ -237,10 +243,26 @@
       ...common,
       scene: {
         camera: cameras[side], aspectmode: "manual", aspectratio: { x: 1, y: 1, z: 0.75 },
-        xaxis: { title: { text: shortened(xTitle) }, nticks: 6 }, yaxis: { title: { text: shortened(yTitle) }, nticks: 6 },
-        zaxis: { title: { text: unit === "%" ? "error, %" : "loss" }, type: log ? "log" : "linear", range: [ends[0] - gap, ends[1] + gap], ...(log ? decades(...ends) : {}) },
+        xaxis: { title: { text: shortened(xTitle) }, nticks: 6, ...lines }, yaxis: { title: { text: shortened(yTitle) }, nticks: 6, ...lines },
+        zaxis: { title: { text: "" }, ...lines, type: // no title: it does not fit beside the axis, and the control says what the height is
+          log ? "log" : "linear", range: [ends[0] - gap, ends[1] + gap], ...(log ? decades(...ends) : {}) },
       },
     };
+  }
+  const look = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  // How many times longer x is than y, in distances.
+  function length(entry) {
+    const [x, y] = [floats(entry.x), floats(entry.y)].map((axis) => axis[axis.length - 1] - axis[0]);
+    return x / y;
+  }
+  const flatness = (entry) => length(entry) <= FLATTEST && length(entry) >= 1 / FLATTEST;
+
+  function stretched(entry) { // in words, how a picture departs from true proportions
+    const times = length(entry), flat = get("view").value === "contour";
+    if (!(Math.abs(times - 1) > 0.02) || (flat && flatness(entry))) return "";
+    return times > 1 ? `The ${flat ? "vertical" : "second"} axis is drawn about ${number(times, 2)} times longer than the other one.`
+      : `The ${flat ? "horizontal" : "first"} axis is drawn about ${number(1 / times, 2)} times longer than the other one.`;
   }
   const shortened = (title) => title.split(",")[0];
 
@@ -257,6 +279,7 @@
       const cut = values.filter((value) => value > Number(get("cap").value)).length;
       if (cut) parts.push(`${cut} points above ${number(Number(get("cap").value), 6)} are drawn at that height.`);
     }
+    if (grids && stretched(entry)) parts.push(stretched(entry));
     if (frame.note) parts.push(frame.note + ".");
     if (get("colour").value === "ratio") {
       const map = eigenvalues(entry, frame);
@@ -308,7 +331,7 @@
 
   function fill() {
     const has = (name) => content.entries.some((entry) => entry.frames.some((frame) => frame.quantities[name]));
-    for (const [value, [name, unit]] of Object.entries(WORDS)) if (has(value)) get("quantity").add(new Option(`${name}, ${unit}`, value));
+    for (const [value, [name]] of Object.entries(WORDS)) if (has(value)) get("quantity").add(new Option(name, value));
     const wanted = new URLSearchParams(location.hash.slice(1));
     SIDES.forEach((side, i) => {
       const groups = new Map();
@@ -326,8 +349,20 @@
     });
   }
 
+  function linked() { // another address, by hand or by the browser's back button, chooses other surfaces
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    for (const side of SIDES) {
+      if (!entries.has(wanted.get(side)) || wanted.get(side) === get(side).value) continue;
+      get(side).value = wanted.get(side);
+      frames(side);
+    }
+    update();
+  }
+
   fill();
   update();
+  addEventListener("hashchange", linked);
+  night.addEventListener("change", update);
   for (const id of ["quantity", "colour", "view", "cap", "log", "shared"]) get(id).addEventListener("change", update);
   for (const side of SIDES) {
     get(side).addEventListener("change", () => { frames(side); update(); });
@@ -336,8 +371,8 @@
   }
   get("reset").addEventListener("click", () => {
     for (const side of SIDES) {
-      cameras[side] = EYE;
-      if (get(side + "-plot")._fullLayout?.scene) Plotly.relayout(side + "-plot", { "scene.camera": EYE });
+      cameras[side] = home();
+      if (get(side + "-plot")._fullLayout?.scene) Plotly.relayout(side + "-plot", { "scene.camera": cameras[side] });
       else if (get(side + "-plot")._fullLayout) Plotly.relayout(side + "-plot", { "xaxis.autorange": true, "yaxis.autorange": true });
     }
   });

@@ -66,7 +66,15 @@ class Atlas:
         self.initialization = targets.claim_number("init_below_2_5")
         self.scale: LossScale = loss_scale(item.plane for item in results.planes.values() if item.plane)
 
-    def drawing(self, identifier: str, figure: Figure, *, runs: Iterable[str], details: Sequence[str] = ()) -> Drawing:
+    def drawing(
+        self,
+        identifier: str,
+        figure: Figure,
+        *,
+        runs: Iterable[str],
+        details: Sequence[str] = (),
+        seen: Mapping[str, str] | None = None,
+    ) -> Drawing:
         """Return a figure with title and caption.
 
         Args:
@@ -74,10 +82,11 @@ class Atlas:
             figure: the picture.
             runs: the runs whose numbers it shows.
             details: sentences with numbers from the results.
+            seen: sentences about what the picture shows, see `reading`.
         """
         words, shown = FIGURES[identifier], list(dict.fromkeys(runs))
         text = caption(identifier, self.results, self.targets, runs=shown, details=details)
-        found = reading(identifier, self.results, runs=shown)
+        found = reading(identifier, self.results, runs=shown, seen=seen)
         alt = f"{words.title}. {words.opening} {self._said(shown)}".strip()
         return Drawing(identifier, words.title, text, words.label, figure, found.how, found.limits, alt)
 

@@ -11,6 +11,7 @@ from lossatlas.report.figures.atlas import Atlas, Drawing
 from lossatlas.report.figures.between import Between, between_figure
 from lossatlas.report.figures.interpolation import Interpolation, interpolation_figure
 from lossatlas.report.figures.lines import LinePanel, line_figure
+from lossatlas.report.figures.seen import final_norms, line_minima
 
 
 def figure2(atlas: Atlas) -> Drawing:
@@ -31,7 +32,11 @@ def figure2(atlas: Atlas) -> Drawing:
         )
     words = [*_extent(atlas, [name for name, *_ in catalogue.FIGURE2.values()]), details.CUT_OFF]
     runs = list(chain(*(pair for _, *pair in catalogue.FIGURE2.values())))
-    return atlas.drawing("figure-2", interpolation_figure(rows), runs=runs, details=words)
+    seen = {
+        "minima": line_minima(row.line for row in rows),
+        "norms": final_norms([(row.label, row.histories) for row in rows]),
+    }
+    return atlas.drawing("figure-2", interpolation_figure(rows), runs=runs, details=words, seen=seen)
 
 
 def figure14(atlas: Atlas) -> Drawing:
@@ -39,7 +44,8 @@ def figure14(atlas: Atlas) -> Drawing:
     panels = [_between(atlas, name, runs, title) for title, (name, *runs) in catalogue.FIGURE14.items()]
     words = [*_extent(atlas, [name for name, *_ in catalogue.FIGURE14.values()]), details.CUT_OFF]
     runs = list(chain(*(pair for _, *pair in catalogue.FIGURE14.values())))
-    return atlas.drawing("figure-14", between_figure(panels), runs=runs, details=words)
+    seen = {"minima": line_minima(panel.line for panel in panels)}
+    return atlas.drawing("figure-14", between_figure(panels), runs=runs, details=words, seen=seen)
 
 
 def further(atlas: Atlas) -> Drawing | None:

@@ -138,7 +138,9 @@ def snapshots(atlas: Atlas) -> Drawing:
     scale = losses_scale(_planes(atlas, names))
     figure = plane_figure([PlaneRow("", "train_loss", scale, panels) for panels in rows], path="path of training")
     words = [*_about(atlas, names), *details_modes.budgets(stems, atlas.results, atlas.targets)]
-    return atlas.drawing("sse-trajectory", figure, runs=names, details=words)
+    started = any(panel.start for panels in rows for panel in panels)
+    seen = {"start": "from the square, the initialization, " if started else ""}
+    return atlas.drawing("sse-trajectory", figure, runs=names, details=words, seen=seen)
 
 
 def further(atlas: Atlas) -> Drawing | None:

@@ -11,6 +11,7 @@ from lossatlas.report.figures import details
 from lossatlas.report.figures.atlas import Atlas, Drawing
 from lossatlas.report.figures.contours import contour_figure
 from lossatlas.report.figures.eigenvalues import EigenvaluePanel, convergence, eigenvalue_figure
+from lossatlas.report.figures.seen import lowest_points
 from lossatlas.report.figures.surfaces import LINEAR_CAP, surface_figure
 from lossatlas.report.wording import nats
 
@@ -101,8 +102,10 @@ def further_planes(atlas: Atlas) -> dict[str, str]:
 
 def _perspective(atlas: Atlas, identifier: str, runs: Sequence[str]) -> Drawing:
     figure = surface_figure([atlas.panel(run) for run in runs], scale=atlas.scale)
-    words = details.surfaces(_planes_of(atlas, runs), cap=10**atlas.scale.high, drawn_at=True)
-    return atlas.drawing(identifier, figure, runs=runs, details=words)
+    shown = _planes_of(atlas, runs)
+    words = details.surfaces(shown, cap=10**atlas.scale.high, drawn_at=True)
+    seen = {"lowest": lowest_points(surface.plane for surface in shown if surface.plane)}
+    return atlas.drawing(identifier, figure, runs=runs, details=words, seen=seen)
 
 
 def _contours(atlas: Atlas, identifier: str, rows: Sequence[Sequence[str]]) -> Drawing:

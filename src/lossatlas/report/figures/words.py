@@ -129,7 +129,7 @@ FIGURES = {
         "Rescaled weights",
         "Training loss along one random direction for weights as trained and rescaled so that the network computes "
         "the same: one layer times a factor and the next divided by it, and batch-normalized filters times a "
-        "factor. With filter normalization (left) the three curves coincide; without it (right) they do not. VGG-9 "
+        "factor. Left: with filter normalization, which rescales directions like the weights; right: without it. VGG-9 "
         "has batch normalization between all its layers, so the first rescaling acts on a normalization's weight and "
         "bias and reaches the next layer through the ReLU; filter-normalized directions leave this weight and bias "
         "out.",
