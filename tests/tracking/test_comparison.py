@@ -188,5 +188,7 @@ def test_the_comparison_shows_names_parameters_and_curves(place):
         page.get_by_text("Used by:").wait_for(timeout=90_000)
         assert page.locator("img[src='x']").count() == 0 and "<img src=x" in page.inner_text("body")
         # MLflow asks its own server for something that it does not have
-        assert [text for text in seen.errors if "404 (Not Found)" not in text] == []
+        # MLflow's own: a file that its server lacks, and a layout that takes two rounds to settle
+        theirs = ("404 (Not Found)", "ResizeObserver loop")
+        assert [text for text in seen.errors if not any(words in text for words in theirs)] == []
         assert seen.refused == []
