@@ -74,8 +74,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "memory": {"network": "resnet20", "images": 32, "points": [5, 20]},
     "scaling": {
         "network": "resnet20",
-        "images": 2048,
-        "points": 16,
+        "images": 1024,
+        "points": 8,
         "warm_points": 3,
         "workers": [1, 2],
         "counted_points": 4,
