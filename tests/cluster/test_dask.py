@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client
@@ -85,6 +87,27 @@ def test_a_worker_killed_in_mid_plane_is_replaced_and_the_bytes_are_the_same(pai
 
 def _dies():
     return lambda _: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def pages_cleared():
+    """How many pages the system clears for 20 blocks of 8 MiB, each freed before the next."""
+    import resource
+
+    import torch
+
+    torch.zeros(2**21).add_(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.zeros(2**21).add_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the variables are glibc's")
+def test_workers_keep_freed_memory_and_are_not_looked_at_all_the_time(pair):
+    # 40,960 pages, or 80 huge ones, if the memory went back to the system each time
+    assert pair.submit(pages_cleared).result() < 20
+    assert pair.submit(os.environ.get, "MALLOC_TRIM_THRESHOLD_").result() == str(64 * 2**20)
+    assert pair.submit(dask.config.get, "distributed.worker.profile.enabled").result() is False
 
 
 def test_a_task_that_kills_every_worker_is_given_up_and_the_others_go_on(pair, monkeypatch):

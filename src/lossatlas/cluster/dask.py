@@ -20,6 +20,17 @@ from lossatlas.engine.executors import TaskLostError, WorkersLostError, cores
 PATIENCE = 10
 # seconds for which a count of workers is good: each is a question to the scheduler
 FRESH = 1.0
+# Dask's own habits cost a plane on two cores a third of its speed: freed memory goes back to the system at once, so
+# each layer's output is cleared anew (these are the values that glibc comes to by itself), and tasks and event loops
+# are looked at a hundred times a second
+CALM: Mapping[str, Any] = {
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 64 * 2**20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
 
 
 class DaskExecutor(Executor):
@@ -168,6 +179,7 @@ def open_dask(
         OSError: no scheduler at the address.
     """
     try:
+        from dask import config
         from distributed import Client, LocalCluster
     except ModuleNotFoundError as error:
         raise ValueError(
@@ -183,17 +195,19 @@ def open_dask(
     elif address is None:
         # the process that counts semaphores tells of those that a killed worker left; it cleans them up anyway
         sys.warnoptions.append("ignore:resource_tracker:UserWarning")
-        made = LocalCluster(
-            n_workers=cores() if workers is None else workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",  # any port: several clusters of one machine
-            memory_limit=0,  # the system's, as of other processes
-            resources=dict(resources) if resources else None,
-            silence_logs=logging.CRITICAL,
-        )
+        with config.set(CALM):
+            made = LocalCluster(
+                n_workers=cores() if workers is None else workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # any port: several clusters of one machine
+                memory_limit=0,  # the system's, as of other processes
+                resources=dict(resources) if resources else None,
+                silence_logs=logging.CRITICAL,
+            )
     try:
-        client: Any = Client(address if made is None else made, timeout=PATIENCE, set_as_default=False)
+        with config.set(CALM):
+            client: Any = Client(address if made is None else made, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise ConnectionError(f"executor.address = {address!r}: no Dask scheduler answers there ({error})") from error
     executor = DaskExecutor(client, cluster=made, resources=resources)

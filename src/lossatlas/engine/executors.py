@@ -11,8 +11,6 @@ from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
-from lossatlas.engine.memory import keep_freed_memory
-
 # one task at a time in a process: torch's threads, its generator and its modes are the process's, not the task's
 _turn = threading.RLock()
 
@@ -69,7 +67,6 @@ def single_threaded() -> Iterator[None]:
 @contextmanager
 def taking_turns() -> Iterator[None]:
     """Run a task in a process that may run others in threads: one after the other, each with one thread of torch."""
-    keep_freed_memory()
     with _turn, single_threaded():
         yield
 
