@@ -1,4 +1,6 @@
 import os
+import signal
+import subprocess
 import sys
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from engine.cases import chunk
+from fault_cases import until
 from lossatlas.engine import executors
 from lossatlas.engine.executors import (
     UNKNOWN_WIDTH,
@@ -104,3 +107,36 @@ def test_errors_of_workers_are_told_from_those_of_tasks():
     assert lost(BrokenProcessPool()) == "a worker process was killed (by the system, for want of memory?)"
     assert "its scheduler is gone" in lost(CancelledError())
     assert lost(TaskLostError("every worker died")) == "every worker died"
+
+
+# two workers that have done nothing but start, then the end of this process without a word to them
+LEAVING = """
+import os, signal, sys, time
+from lossatlas.engine.executors import process_pool
+
+if __name__ == "__main__":
+    pool = process_pool(2)
+    slow, quick = pool.submit(time.sleep, 0.5), pool.submit(time.sleep, 0.5)
+    slow.result(), quick.result()
+    with open(sys.argv[1], "w") as file:
+        print(*pool._processes, file=file)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_that_wait_for_a_task_end_with_their_parent(tmp_path):
+    script = tmp_path / "leaving.py"
+    script.write_text(LEAVING)
+    numbers = tmp_path / "numbers"
+    done = subprocess.run([sys.executable, str(script), str(numbers)], stderr=subprocess.DEVNULL)  # of semaphores left
+    assert done.returncode == -signal.SIGKILL
+    workers = [int(number) for number in numbers.read_text().split()]
+    assert workers
+    until(lambda: not any(_runs(number) for number in workers))
+
+
+def _runs(number):
+    """Whether a worker process is there that has not ended."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-o", "args=", "-p", str(number)], capture_output=True, text=True)
+    state = listed.stdout.split()
+    return bool(state) and not state[0].startswith("Z") and "multiprocessing" in listed.stdout

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
@@ -73,10 +74,19 @@ def taking_turns() -> Iterator[None]:
 
 def _start_worker(started: Synchronized[int]) -> None:
     """Set up a worker process; its progress bars get a line of their own and are wiped when they are done."""
+    threading.Thread(target=_end_with_parent, name="end with the parent", daemon=True).start()
     with started.get_lock():
         os.environ |= {"TQDM_POSITION": str(started.value), "TQDM_LEAVE": ""}
         started.value += 1
     one_thread()
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end, then end this process: one that waits for a task would wait for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def cores() -> int:
