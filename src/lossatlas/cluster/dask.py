@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -24,12 +25,16 @@ FRESH = 1.0
 # each layer's output is cleared anew (these are the values that glibc comes to by itself), and tasks and event loops
 # are looked at a hundred times a second
 CALM: Mapping[str, Any] = {
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 64 * 2**20,
-    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
-    "distributed.worker.profile.enabled": False,
-    "distributed.admin.tick.interval": "1s",
-    "distributed.admin.system-monitor.interval": "10s",
-    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed": {
+        "nanny": {
+            "pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 64 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20},
+        },
+        "worker": {"profile": {"enabled": False}},
+        "admin": {
+            "tick": {"interval": "1s"},
+            "system-monitor": {"interval": "10s", "gil": {"enabled": False}},
+        },
+    }
 }
 
 
@@ -179,7 +184,6 @@ def open_dask(
         OSError: no scheduler at the address.
     """
     try:
-        from dask import config
         from distributed import Client, LocalCluster
     except ModuleNotFoundError as error:
         raise ValueError(
@@ -187,6 +191,7 @@ def open_dask(
             'run `pip install "lossatlas[cluster]"`'
         ) from error
     _quiet()
+    _calm()
     made: Any = None
     if cluster is not None:
         made = build(cluster, key="executor.cluster")
@@ -195,19 +200,17 @@ def open_dask(
     elif address is None:
         # the process that counts semaphores tells of those that a killed worker left; it cleans them up anyway
         sys.warnoptions.append("ignore:resource_tracker:UserWarning")
-        with config.set(CALM):
-            made = LocalCluster(
-                n_workers=cores() if workers is None else workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # any port: several clusters of one machine
-                memory_limit=0,  # the system's, as of other processes
-                resources=dict(resources) if resources else None,
-                silence_logs=logging.CRITICAL,
-            )
+        made = LocalCluster(
+            n_workers=cores() if workers is None else workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",  # any port: several clusters of one machine
+            memory_limit=0,  # the system's, as of other processes
+            resources=dict(resources) if resources else None,
+            silence_logs=logging.CRITICAL,
+        )
     try:
-        with config.set(CALM):
-            client: Any = Client(address if made is None else made, timeout=PATIENCE, set_as_default=False)
+        client: Any = Client(address if made is None else made, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise ConnectionError(f"executor.address = {address!r}: no Dask scheduler answers there ({error})") from error
     executor = DaskExecutor(client, cluster=made, resources=resources)
@@ -227,6 +230,14 @@ def _quiet() -> None:
     names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
     for name in ("distributed", "tornado", "tornado.application", *names):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@cache
+def _calm() -> None:
+    """Make our defaults Dask's in this process, as it starts workers in the place of dead ones; the user's own stay."""
+    from dask import config
+
+    config.update_defaults(CALM)
 
 
 def _same(contents: bytes) -> bytes:
