@@ -225,7 +225,7 @@ def study_results() -> Results:
     for name, axes in (("vgg9_random", "random"), ("vgg9_random_and_start", "random_and_start")):
         trajectories[name] = Descent(name, account["vgg9"], *study_trajectory(axes))
     lines = {}
-    for name, *pair in (*catalogue.FIGURE2.values(), *catalogue.FIGURE14.values()):
+    for name, *pair in (*catalogue.FIGURE2, *catalogue.FIGURE14):
         alpha = np.linspace(-0.5, 1.5, 41)
         loss = 0.02 + 3 * steepness(pair[0]) * np.abs(alpha * (alpha - 1)) ** 1.5 * (1 + alpha)
         accuracy = np.clip(1 - loss / 3, 0.1, 1)

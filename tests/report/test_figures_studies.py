@@ -15,6 +15,7 @@ from test_gallery import ALWAYS, Drawing, gallery, words
 
 from lossatlas.report import catalogue
 from lossatlas.report.artefacts import Results
+from lossatlas.report.figures import details
 from lossatlas.report.figures.atlas import Atlas
 from lossatlas.report.figures.style import png
 from lossatlas.report.targets import load_targets
@@ -129,10 +130,31 @@ def test_a_run_trained_other_than_its_name_says_is_flagged(
     results = changed(made_up, "vgg9", train={**made_up.runs["vgg9"].train, **train})
     atlas = Atlas(results, load_targets())
     assert atlas.title("vgg9") == ("VGG-9" if flag is None else f"VGG-9 ({flag})")
+    # the weight decay is said beside the batch
     assert atlas.batch("vgg9") == f"batch {results.runs['vgg9'].train['batch_size']:,}" + (
-        f" ({flag})" if flag and "batch" not in flag else ""
+        f" ({flag})" if flag and "batch" not in flag and "decay" not in flag else ""
     )
     assert ("(published 6.00 %)" in atlas.numbers("vgg9")) == (flag is None)
+
+
+def test_the_weight_decay_is_the_one_that_was_used(made_up: Results) -> None:
+    results = changed(made_up, "vgg9", train={**made_up.runs["vgg9"].train, "weight_decay": 5e-3})
+    atlas = Atlas(results, load_targets())
+    assert atlas.decay("vgg9_nowd", "vgg9_adam_nowd") == "weight decay 0"
+    assert atlas.decay("vgg9") == "weight decay 0.005"
+    assert atlas.decay("vgg9_adam") == "weight decay 0.0005"
+    assert atlas.decay("vgg9", "vgg9_adam") == "weight decay 0.005 (SGD),\n0.0005 (Adam)"
+    assert atlas.schedule("vgg9") == "SGD, weight decay 0.005"
+    (_, said) = details.training(["vgg9", "vgg9_nowd"], results, load_targets())
+    assert said == "Some by weight decay 0.005; in the paper 0.0005 where there is any."
+    assert len(details.training(["vgg9", "vgg9_nowd"], made_up, load_targets())) == 1
+
+
+def test_a_line_that_breaks_off_says_why(made_up: Results) -> None:
+    line = made_up.lines["vgg9_interpolation"].line
+    assert line is not None and details.breaks([line, None]) == []
+    (said,) = details.breaks([line, replace(line, train_loss=np.where(line.alpha > 1, np.nan, line.train_loss))])
+    assert "running variances" in said and "below zero" in said
 
 
 def test_resnet56_by_adam_has_neither_sgds_number_nor_its_title(made_up: Results) -> None:

@@ -57,7 +57,7 @@ def test_table_1_has_our_batch_beside_the_papers(full: Results, targets: Targets
     rows = records(table)
     assert len(rows) == len(targets.content["li2018"]["table1_resnet56"]) == 8
     assert all(len(row) == len(table.columns) for row in table.rows)
-    key = {"optimizer": "SGD", "weight decay": "0.0005", "batch": "large"}
+    key = {"optimizer": "SGD", "weight decay, published": "0.0005", "batch": "large"}
     row = next(row for row in rows if key.items() <= row.items())
     assert (row["batch size, ours"], row["batch size, published"], row["updates"]) == ("512", "4096", "77")
     assert float(row["of the training set"]) == 25.0
@@ -71,8 +71,8 @@ def test_table_1_has_our_batch_beside_the_papers(full: Results, targets: Targets
 def test_errors_of_vgg9_over_seeds(full: Results, targets: Targets) -> None:
     repeats = {f"vgg9_seed{i}": make_run("vgg9", error=error) for i, error in ((1, 0.07), (2, 0.08))}
     table = vgg9_table(replace(full, runs={**full.runs, **repeats}), targets)
-    small = next(row for row in table.rows if [cell.text for cell in row[:3]] == ["SGD", "0.0005", "small"])
-    assert small[8].text == "7.00 ± 1.00 % (3)"
+    small = next(row for row in table.rows if [cell.text for cell in row[:4]] == ["SGD", "0.0005", "0.0005", "small"])
+    assert small[9].text == "7.00 ± 1.00 % (3)"
     assert "†" in table.caption  # the Adam runs are known from figure captions
     assert sum("†" in row[-1].text for row in table.rows) == 4
 

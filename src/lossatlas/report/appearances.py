@@ -21,7 +21,7 @@ _PLANES: dict[int, Iterable[str]] = {
 }
 _TRAININGS: dict[int, Iterable[str]] = {
     10: chain(*c.FIGURE10),
-    18: chain(*c.FIGURE18.values()),
+    18: chain(*c.FIGURE18),
     19: chain(*c.FIGURE19.values()),
 }
 _PROFILES: dict[int, Iterable[str]] = {
@@ -37,7 +37,7 @@ _LISTED: dict[str, dict[int, Iterable[str]]] = {
     "train": _TRAININGS,
     "plane": _PLANES,
     "profile": _PROFILES,
-    "line": {2: [name for name, *_ in c.FIGURE2.values()], 14: [name for name, *_ in c.FIGURE14.values()]},
+    "line": {2: [name for name, *_ in c.FIGURE2], 14: [name for name, *_ in c.FIGURE14]},
     "hessian": {7: c.FIGURE7},
     "trajectory": {8: c.FIGURE8, 9: chain(*c.FIGURE9)},
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from lossatlas.report.networks import split_run
 from lossatlas.report.targets import Address, where
-from lossatlas.report.variants import BATCHES, DECAY, departures
+from lossatlas.report.variants import BATCHES, departures
 from lossatlas.report.variants import OPTIMIZERS as OPTIMIZERS
 from lossatlas.report.variants import VARIANTS as VARIANTS
 
@@ -41,11 +41,11 @@ for _run, _variant in VARIANTS.items():
 ROWS = ("with shortcuts", "without shortcuts")
 
 FIGURE1 = ("resnet56_noshort", "resnet56")
-# weight decay: the line from the small-batch to the large-batch minimizer, and the two runs
-FIGURE2 = {
-    "0": ("vgg9_nowd_interpolation", "vgg9_nowd", "vgg9_large_nowd"),
-    f"{DECAY:g}": ("vgg9_interpolation", "vgg9", "vgg9_large"),
-}
+# the line from the small-batch to the large-batch minimizer, and the two runs
+FIGURE2 = (
+    ("vgg9_nowd_interpolation", "vgg9_nowd", "vgg9_large_nowd"),
+    ("vgg9_interpolation", "vgg9", "vgg9_large"),
+)
 FIGURE3 = ("vgg9_nowd", "vgg9_large_nowd", "vgg9", "vgg9_large")  # planes, and cuts "filter"
 FIGURE4 = ("resnet110_noshort", "densenet121")
 FIGURE5 = (
@@ -71,7 +71,6 @@ FIGURE10 = (
     ("vgg9_adam_nowd", "vgg9_adam_large_nowd"),
     ("vgg9_adam", "vgg9_adam_large"),
 )
-DECAY_ROWS = ("weight decay 0", f"weight decay {DECAY:g}")
 # rows by weight decay; columns: SGD small, SGD large, Adam small, Adam large
 VGG9_EIGHT, RESNET56_EIGHT = (
     tuple(
@@ -83,15 +82,15 @@ VGG9_EIGHT, RESNET56_EIGHT = (
 FIGURE11_CUT, FIGURE12_CUT, FIGURE13_CUT = "none", "none_enlarged", "layer"
 REACH = {"figure-11": 1.0, "figure-12": 0.2}  # how far the axes of Li et al. reach on both sides
 FILTER_CUT = "filter"  # figures 3, 15 and 16
-# panel: the line from the small-batch to the large-batch minimizer, and the two runs
-FIGURE14 = {
-    f"{OPTIMIZERS[optimizer]}, {label}": (f"{stem}{decay}_interpolation", f"{stem}{decay}", f"{stem}_large{decay}")
-    for optimizer, stem in (("sgd", "resnet56"), ("adam", "resnet56_adam"))
-    for decay, label in zip(("_nowd", ""), DECAY_ROWS, strict=True)
-}
+# the line from the small-batch to the large-batch minimizer, and the two runs
+FIGURE14 = tuple(
+    (f"{stem}{decay}_interpolation", f"{stem}{decay}", f"{stem}_large{decay}")
+    for stem in ("resnet56", "resnet56_adam")
+    for decay in ("_nowd", "")
+)
 FIGURE16 = FIGURE3
 FIGURE17 = tuple(f"resnet56_noshort{suffix}" for suffix in ("", "_plane1", "_plane2", "_plane3"))
-FIGURE18 = {f"VGG-9, {label}": runs for label, runs in zip(DECAY_ROWS, VGG9_EIGHT, strict=True)}
+FIGURE18 = VGG9_EIGHT
 DEPTH158 = (
     "resnet158",
     "resnet158_noshort",

@@ -11,7 +11,8 @@ from lossatlas.report.variants import OPTIMIZERS, VARIANTS
 from lossatlas.report.wording import DAGGER_NOTE, NOT_RUN, is_papers_run, percent, published_percent
 
 COLUMNS = (
-    *("optimizer", "weight decay", "batch", "batch size, ours", "of the training set", "batch size, published"),
+    *("optimizer", "weight decay, ours", "weight decay, published"),
+    *("batch", "batch size, ours", "of the training set", "batch size, published"),
     *("updates", "test error, ours", "over seeds", "test error, published"),
 )
 NOTE = (
@@ -47,11 +48,12 @@ def _eight(identifier: str, title: str, network: str, results: Results, targets:
 
 def _row(run: str, results: Results, published: Published | None) -> tuple[Cell, ...]:
     variant, done = VARIANTS[run], results.runs.get(run)
-    size = done.train.get("batch_size") if done else None
+    size, decay = (done.train.get(key) if done else None for key in ("batch_size", "weight_decay"))
     total = (results.data.get(str(done.info["data"])) or {}).get("train") if done else None
     share = size / total if size and total else None
     return (
         Cell(OPTIMIZERS[variant.optimizer]),
+        Cell(NOT_RUN) if decay is None else Cell(f"{decay:g}", float(decay)),
         Cell(f"{variant.weight_decay:g}", variant.weight_decay),
         Cell("large" if variant.large else "small"),
         count_cell(size) if done else Cell(NOT_RUN),

@@ -444,6 +444,21 @@ def test_a_width_to_the_end_of_the_line_is_a_lower_bound(all_hold: Results, targ
     assert (width.text, found.verdict) == ("at least 0.5 of the segment", "holds")
 
 
+def test_a_width_of_nothing_says_that_the_loss_is_not_finite_beyond_the_minimizer(
+    all_hold: Results, targets: Targets
+) -> None:
+    name = "vgg9_interpolation"
+    whole = all_hold.lines[name].line
+    assert whole is not None
+    cut_off = replace(whole, train_loss=np.where(whole.alpha < -1e-9, np.nan, whole.train_loss))
+    lines = {**all_hold.lines, name: replace(all_hold.lines[name], line=cut_off)}
+    found = judge(RULES["fig2_sharpness_flips"], replace(all_hold, lines=lines), targets)
+    width = next(number for number in found.numbers if number.label == f"{name}: width, small batch")
+    assert width.value == 0.0
+    assert f"{name}: just beyond the small batch the loss is not finite on 1 of 1 lines" in found.detail
+    assert "large batch the loss" not in found.detail
+
+
 def test_norms_of_all_seeds_are_compared(all_hold: Results, targets: Targets) -> None:
     names = ("vgg9", "vgg9_large", "vgg9_nowd", "vgg9_large_nowd")
     three = all_of(*(seeds(name) for name in names))(all_hold)

@@ -38,6 +38,12 @@ def _end(line: Line, alpha: float, side: int) -> tuple[Width, float]:
     return outward(np.abs(line.alpha[step] - alpha), line.train_loss[step]), float(line.train_loss[start])
 
 
+def _breaks(line: Line, alpha: float, side: int) -> bool:
+    """Return whether the loss at the next point outside the segment is not finite."""
+    beyond = line.train_loss[(line.alpha - alpha) * side > 1e-6]
+    return beyond.size > 0 and not np.isfinite(beyond[0 if side > 0 else -1])
+
+
 def sharpness_flips(results: Results) -> Evidence:
     """Compare the outer widths of both ends of the interpolations without and with weight decay."""
     names = ("vgg9_nowd_interpolation", "vgg9_interpolation")
@@ -49,6 +55,11 @@ def sharpness_flips(results: Results) -> Evidence:
         widths = []
         for batch, alpha, side in (("small", 0.0, -1), ("large", 1.0, 1)):
             ends = [_end(line, alpha, side) for line in lines.values()]
+            broken = sum(_breaks(line, alpha, side) for line in lines.values())
+            if broken:
+                found.notes.append(
+                    f"{name}: just beyond the {batch} batch the loss is not finite on {broken} of {len(lines)} lines"
+                )
             values, bound = _together([width for width, _ in ends])
             widths.append(found.add(f"{name}: width, {batch} batch", values, "of the segment", bound))
             found.add(f"{name}: training loss, {batch} batch", [loss for _, loss in ends], "nats")

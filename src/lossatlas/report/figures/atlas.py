@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,12 +108,12 @@ class Atlas:
     def batch(self, run: str) -> str:
         """Return the batch size of a run, or whether it is the small or the large one where it was not run.
 
-        A run that was trained other than its name says is flagged here.
+        A run that was trained other than its name says is flagged here, except for the weight decay, see `decay`.
         """
         done, variant = self.results.runs.get(run), VARIANTS.get(run)
         if done is not None and done.train.get("batch_size"):
             size = f"batch {done.train['batch_size']:,}"
-            return size + self._flag(run, besides=size)
+            return size + self._flag(run, besides=(size, f"weight decay {done.train.get('weight_decay', 0.0):g}"))
         return "large batch" if variant and variant.large else "small batch"
 
     def recipe(self, run: str) -> str:
@@ -121,14 +121,30 @@ class Atlas:
         variant = VARIANTS[run]
         return f"{OPTIMIZERS[variant.optimizer]}, {self.batch(run)}"
 
-    def decay(self, run: str) -> str:
-        """Return the weight decay, by the name, of one of the eight minimizers of a network."""
-        return f"weight decay {VARIANTS[run].weight_decay:g}"
+    def decay(self, *runs: str) -> str:
+        """Return the weight decay of some of the eight minimizers of a network, where not run the one of the name.
 
-    def _flag(self, run: str, *, besides: str = "") -> str:
+        Where it is not the same for all, whose each is stands behind it.
+        """
+        found: dict[float, dict[str, None]] = {}
+        for run in runs:
+            done = self.results.runs.get(run)
+            value = (done.train if done else {}).get("weight_decay")
+            optimizer = OPTIMIZERS[VARIANTS[run].optimizer]
+            found.setdefault(VARIANTS[run].weight_decay if value is None else float(value), {})[optimizer] = None
+        parts = [
+            f"{value:g}" + (f" ({', '.join(of)})" if found.keys() - {value} else "") for value, of in found.items()
+        ]
+        return "weight decay " + ",\n".join(parts)
+
+    def schedule(self, *runs: str) -> str:
+        """Return the optimizer, by the name of the first, and the weight decay of minimizers that share them."""
+        return f"{OPTIMIZERS[VARIANTS[runs[0]].optimizer]}, {self.decay(*runs)}"
+
+    def _flag(self, run: str, *, besides: Collection[str] = ()) -> str:
         """Return how a run was trained other than its name says, in parentheses, except for what is said `besides`."""
         done = self.results.runs.get(run)
-        found = [text for text in departures(run, done.train) if text != besides] if done else []
+        found = [text for text in departures(run, done.train) if text not in besides] if done else []
         return f" (in fact {', '.join(found)})" if found else ""
 
     def absent(self, run: str, info: Mapping[str, Any] | None = None) -> str:

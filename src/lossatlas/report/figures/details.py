@@ -11,9 +11,9 @@ from lossatlas.report.artefacts import Results, Surface
 from lossatlas.report.figures.axes import plain_number
 from lossatlas.report.figures.scale import CAP
 from lossatlas.report.targets import Targets
-from lossatlas.report.variants import BATCHES, VARIANTS
+from lossatlas.report.variants import BATCHES, DECAY, VARIANTS, departures
 from lossatlas.report.wording import listed, nats, percent
-from lossatlas.results import Floats, SampledPlane
+from lossatlas.results import Floats, Line, SampledPlane
 
 FILTERS = "Axes are multiples of two random directions, normalized filter by filter."
 CUT_OFF = f"Losses above {10**CAP:g} lie beyond the frame."
@@ -114,7 +114,21 @@ def training(runs: Sequence[str], results: Results, targets: Targets) -> list[st
     papers = {BATCHES[item.network][item.large] for item in variants} if compared else {int(protocol["batch_size"])}
     ours = listed({int(item["batch_size"]) for item in settings}, word="and")
     epochs = listed({int(item["epochs"]) for item in settings}, word="and")
-    return [
+    words = [
         f"Trained for {epochs} epochs with batches of {ours} images; "
         f"in the paper {protocol['epochs']} epochs and {listed(papers, word='and')} images."
+    ]
+    others = {text for run in done for text in departures(run.name, run.train) if text.startswith("weight decay")}
+    if others:
+        words.append(f"Some by {' and '.join(sorted(others))}; in the paper {DECAY:g} where there is any.")
+    return words
+
+
+def breaks(lines: Iterable[Line | None]) -> list[str]:
+    """Return why a line through two minimizers is not drawn as far as its axis, where one is not."""
+    if all(line is None or np.isfinite(line.train_loss).all() for line in lines):
+        return []
+    return [
+        "Where a curve breaks off the loss is not a number: beyond a minimizer the running variances of batch norm, "
+        "which change along the line as the weights do, fall below zero."
     ]

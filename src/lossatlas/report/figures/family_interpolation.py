@@ -17,12 +17,12 @@ from lossatlas.report.figures.seen import final_norms, line_minima
 def figure2(atlas: Atlas) -> Drawing:
     """Return the interpolation between small and large batch, with weight norms and weights."""
     results, rows = atlas.results, []
-    for decay, (name, *runs) in catalogue.FIGURE2.items():
+    for name, *runs in catalogue.FIGURE2:
         panel = _between(atlas, name, runs)
         done = [results.runs.get(run) for run in runs]
         rows.append(
             Interpolation(
-                label=f"weight decay {decay}",
+                label=atlas.decay(*runs),
                 subtitles=panel.subtitles,
                 line=panel.line,
                 histories=[run.history if run else None for run in done],
@@ -30,8 +30,9 @@ def figure2(atlas: Atlas) -> Drawing:
                 absent=panel.absent,
             )
         )
-    words = [*_extent(atlas, [name for name, *_ in catalogue.FIGURE2.values()]), details.CUT_OFF]
-    runs = list(chain(*(pair for _, *pair in catalogue.FIGURE2.values())))
+    words = [*_extent(atlas, [name for name, *_ in catalogue.FIGURE2]), details.CUT_OFF]
+    words += details.breaks(row.line for row in rows)
+    runs = list(chain(*(pair for _, *pair in catalogue.FIGURE2)))
     seen = {
         "minima": line_minima(row.line for row in rows),
         "norms": final_norms([(row.label, row.histories) for row in rows]),
@@ -41,16 +42,17 @@ def figure2(atlas: Atlas) -> Drawing:
 
 def figure14(atlas: Atlas) -> Drawing:
     """Return the interpolations between small and large batch of ResNet-56."""
-    panels = [_between(atlas, name, runs, title) for title, (name, *runs) in catalogue.FIGURE14.items()]
-    words = [*_extent(atlas, [name for name, *_ in catalogue.FIGURE14.values()]), details.CUT_OFF]
-    runs = list(chain(*(pair for _, *pair in catalogue.FIGURE14.values())))
+    panels = [_between(atlas, name, runs, atlas.schedule(*runs)) for name, *runs in catalogue.FIGURE14]
+    words = [*_extent(atlas, [name for name, *_ in catalogue.FIGURE14]), details.CUT_OFF]
+    words += details.breaks(panel.line for panel in panels)
+    runs = list(chain(*(pair for _, *pair in catalogue.FIGURE14)))
     seen = {"minima": line_minima(panel.line for panel in panels)}
     return atlas.drawing("figure-14", between_figure(panels), runs=runs, details=words, seen=seen)
 
 
 def further(atlas: Atlas) -> Drawing | None:
     """Return one figure of the planned lines that no numbered figure shows, if there are any."""
-    shown = {name for name, *_ in (*catalogue.FIGURE2.values(), *catalogue.FIGURE14.values())}
+    shown = {name for name, *_ in (*catalogue.FIGURE2, *catalogue.FIGURE14)}
     left = {name: run for name, run in atlas.results.planned_lines.items() if name not in shown}
     if not left:
         return None
@@ -60,7 +62,8 @@ def further(atlas: Atlas) -> Drawing | None:
         title = atlas.title(run) + ("" if name == run else f"\n{name}")
         absent = atlas.absent(run, cut.info if cut else None)
         panels.append(LinePanel(title, atlas.numbers(run), cut.line if cut else None, absent))
-    return atlas.drawing("further-lines", line_figure(panels), runs=left.values())
+    words = details.breaks(panel.line for panel in panels)
+    return atlas.drawing("further-lines", line_figure(panels), runs=left.values(), details=words)
 
 
 def _between(atlas: Atlas, name: str, runs: Sequence[str], title: str = "") -> Between:

@@ -35,7 +35,7 @@ def figure15(atlas: Atlas) -> Drawing:
     rows = catalogue.RESNET56_EIGHT
     profiles = [[_panel(atlas, run, catalogue.FILTER_CUT) for run in row] for row in rows]
     planes = [[atlas.fill(run, atlas.results.plane_of(run), atlas.recipe(run)) for run in row] for row in rows]
-    labels = [f"{place},\n{decay}" for place in ("one direction", "plane") for decay in catalogue.DECAY_ROWS]
+    labels = [f"{place},\n{atlas.decay(*row)}" for place in ("one direction", "plane") for row in rows]
     return _both(atlas, "figure-15", rows, profiles, planes, labels)
 
 
@@ -66,7 +66,7 @@ def eight(atlas: Atlas, *, identifier: str) -> Drawing:
     """
     cut, rows = EIGHT[identifier]
     panels = [[_panel(atlas, run, cut) for run in row] for row in rows]
-    figure = profile_figure(panels, row_labels=catalogue.DECAY_ROWS)
+    figure = profile_figure(panels, row_labels=[atlas.decay(*row) for row in rows])
     runs = list(chain(*rows))
     shown = [panel.profile for row in panels for panel in row if panel.profile]
     words = details.reach([item.alpha for item in shown], catalogue.REACH.get(identifier))

@@ -14,7 +14,7 @@ from lossatlas.report.figures.norms import NormPanel, norm_figure
 from lossatlas.report.figures.paths import PathPanel, path_figure
 from lossatlas.report.figures.scale import LossScale, loss_scale
 from lossatlas.report.networks import network_named
-from lossatlas.report.variants import BATCHES, OPTIMIZERS, VARIANTS
+from lossatlas.report.variants import BATCHES, VARIANTS
 from lossatlas.report.wording import listed
 
 
@@ -44,7 +44,7 @@ def figure10(atlas: Atlas) -> Drawing:
     """Return weight norms of VGG-9 against epochs and iterations."""
     panels = []
     for pair in catalogue.FIGURE10:
-        title = f"{OPTIMIZERS[VARIANTS[pair[0]].optimizer]}, {atlas.decay(pair[0])}"
+        title = atlas.schedule(*pair)
         subtitle = "\n".join(f"{atlas.batch(run)}: {atlas.numbers(run, gap=' ')}" for run in pair)
         histories = [atlas.history(run) for run in pair]
         panels.append(NormPanel(title, subtitle, histories, [atlas.absent(run) for run in pair]))
@@ -53,9 +53,9 @@ def figure10(atlas: Atlas) -> Drawing:
 
 def figure18(atlas: Atlas) -> Drawing:
     """Return the training curves of VGG-9."""
-    groups = {name: [atlas.curve(run, atlas.recipe(run)) for run in runs] for name, runs in catalogue.FIGURE18.items()}
-    figure = convergence_figure(groups)
-    return atlas.drawing("figure-18", figure, runs=chain(*catalogue.FIGURE18.values()))
+    rows = catalogue.FIGURE18
+    groups = {f"VGG-9, {atlas.decay(*row)}": [atlas.curve(run, atlas.recipe(run)) for run in row] for row in rows}
+    return atlas.drawing("figure-18", convergence_figure(groups), runs=chain(*rows))
 
 
 def figure19(atlas: Atlas) -> Drawing:
@@ -65,7 +65,7 @@ def figure19(atlas: Atlas) -> Drawing:
 
 def further(atlas: Atlas) -> Drawing | None:
     """Return one figure of the planned runs whose curves no other figure shows, if there are any."""
-    shown = {*chain(*catalogue.FIGURE19.values()), *chain(*catalogue.FIGURE18.values()), *catalogue.DEPTH158}
+    shown = {*chain(*catalogue.FIGURE19.values()), *chain(*catalogue.FIGURE18), *catalogue.DEPTH158}
     left = [run for run in atlas.results.planned_runs if run not in shown]
     if not left:
         return None
