@@ -4,15 +4,20 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import torch
 
 from lossatlas.closure import package_hash
+from lossatlas.config import compose
 from lossatlas.paths import Workspace
-from lossatlas.stages import prefill
+from lossatlas.stages import prefill, runner
+from lossatlas.stages.plan import make_task
 from lossatlas.stages.prefill import complete_stage
+from lossatlas.stages.runner import Runner
+from lossatlas.stages.task import Task
 from repository_copy import ROOT
 
 WITHOUT = """
@@ -60,3 +65,25 @@ def test_stages_in_threads_of_one_process_take_turns(monkeypatch):
         tasks = [executor.submit(complete_stage, Workspace(ROOT), None, key, package_hash()) for key in keys]
         assert [task.result() for task in tasks] == keys
     assert set(most) == {(1, 1)}
+
+
+def test_a_stage_looks_once_at_each_that_it_depends_on(tmp_path, monkeypatch):
+    """A page depends on the data through every study: looking at thousands of images each time takes minutes."""
+    params, _ = compose(ROOT / "conf", ["preset=smoke"])
+    described = Counter()
+
+    class Described(Task):
+        def describe(self, locate):
+            described[self.key] += 1
+            for item in self.inputs.values():
+                locate(item.key)
+            return {"stage_hash": "0" * 64}
+
+    def task(*arguments):
+        return Described(**vars(make_task(*arguments)))
+
+    monkeypatch.setattr(runner, "make_task", task)
+    there = Runner(Workspace(tmp_path), params).scratch(("report", "all"))
+    assert there.parent.name == "report"
+    assert ("data", "digits") in described and len(described) > 20
+    assert set(described.values()) == {1}

@@ -125,9 +125,10 @@ def _file_state(root: Path) -> str:
     """Return a hash of the names, sizes and modification times of the files below `root`."""
     entries = {}
     for folder, _, names in os.walk(root):
+        below = "" if folder == str(root) else os.path.relpath(folder, root)
         for name in names:
             status = os.stat(os.path.join(folder, name))
-            entries[os.path.relpath(os.path.join(folder, name), root)] = [status.st_size, status.st_mtime_ns]
+            entries[os.path.join(below, name)] = [status.st_size, status.st_mtime_ns]
     return sha256_json(entries)
 
 

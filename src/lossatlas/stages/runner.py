@@ -46,6 +46,7 @@ class Runner:
         self.workspace, self.params, self._executor = workspace, params, executor
         self._locate_published = published(workspace, params.preset)
         self._intact: set[Path] = set()
+        self._scratch: dict[Key, Path] = {}
 
     def publish(self, key: Key) -> Outcome:
         """Make a stage's published outputs from published inputs, computing them if scratch does not have them.
@@ -92,8 +93,11 @@ class Runner:
             return self._complete(task, described, self.locate_scratch)
 
     def scratch(self, key: Key) -> Path:
-        """Return a stage's scratch folder; what it depends on must be complete."""
-        return self._folder(key, make_task(self.workspace, self.params, key).describe(self.locate_scratch))
+        """Return a stage's scratch folder; what it depends on must be complete, and is looked at once."""
+        if key not in self._scratch:
+            described = make_task(self.workspace, self.params, key).describe(self.locate_scratch)
+            self._scratch[key] = self._folder(key, described)
+        return self._scratch[key]
 
     def locate_scratch(self, key: Key) -> Path:
         """Return where a stage's finished output lies in scratch, in the place of its published one."""
