@@ -1,0 +1,80 @@
+"""The results that lie in `reports/`: complete, of today's published numbers, and described."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from synthetic_claims import make_results
+
+from lossatlas.files import read_json
+from lossatlas.report.claims import RULES, read_claims
+from lossatlas.report.numbers import Reproduced, compare_numbers, read_numbers
+from lossatlas.report.targets import Targets
+
+REPORTS = Path(__file__).parents[2] / "reports"
+# `cifar-mini/modes` holds results of an earlier version, without the published numbers; `test_cli` checks its verdicts
+PRESETS = ("default", "cifar-mini")
+# what one verdict on the minimizers rests on: three seeds
+CLOSE = (
+    "fig2_sharpness_flips",
+    "fig2_weight_norm",
+    "fig2_weight_histogram",
+    "fig3_filter_norm_ranks",
+    "small_batch_generalizes",
+)
+
+
+def _published(number: Reproduced) -> tuple[float, str, str, str]:
+    return number.published, number.mark, number.unit, number.tolerance
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_published_number_is_there_as_it_is_published_today(preset: str, targets: Targets) -> None:
+    recorded = read_numbers(REPORTS / preset / "checks.json")
+    today = compare_numbers(make_results(), targets)
+    # the words name the network that was built, which is not the same in each preset
+    assert [_published(number) for number in recorded] == [_published(number) for number in today]
+    assert len({number.what for number in recorded}) == len(recorded)
+    for number in recorded:
+        assert (number.verdict == "not run") == (number.measured is None)
+        assert number.verdict not in ("reproduced", "off") or number.regime == "exact protocol" or not number.unit
+        assert number.reason or number.verdict in ("reproduced", "not run"), number.what
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_claim_is_there_with_the_numbers_that_decide_it(preset: str) -> None:
+    claims = read_claims(REPORTS / preset / "checks.json")
+    assert sorted(claim.id for claim in claims) == sorted(RULES)
+    for claim in claims:
+        assert claim.detail or claim.verdict == "holds", claim.id
+        assert claim.numbers or claim.verdict == "not run", claim.id
+
+
+def test_ten_claims_of_li_et_al_are_decided_on_real_images() -> None:
+    about = read_json(REPORTS / "cifar-mini/checks.json")
+    assert about["regime"] == "shortened"
+    claims = [claim for claim in read_claims(REPORTS / "cifar-mini/checks.json") if claim.paper == "li2018"]
+    assert sum(claim.verdict in ("holds", "does not hold") for claim in claims) >= 10
+
+
+@pytest.mark.parametrize("claim", CLOSE)
+def test_close_claims_rest_on_three_seeds_and_their_spread(claim: str) -> None:
+    [found] = [found for found in read_claims(REPORTS / "cifar-mini/checks.json") if found.id == claim]
+    seeds = [number for number in found.numbers if number.n >= 3]
+    assert seeds and all(number.spread is not None for number in seeds)
+
+
+def test_each_figure_is_described() -> None:
+    folder = REPORTS / "cifar-mini"
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    described = dict(re.findall(r"^\| `(?:figures/)?([\w-]+\.(?:png|gif))` \| (.+) \|$", page, flags=re.MULTILINE))
+    pictures = {path.name for path in (folder / "figures").iterdir() if path.suffix in (".png", ".gif")}
+    assert described.keys() == pictures
+    for picture, sentence in described.items():
+        assert len(sentence.split()) >= 6 and sentence.endswith("."), picture
+
+
+def test_no_weights_are_committed() -> None:
+    assert [path for path in REPORTS.rglob("*") if path.suffix in (".safetensors", ".pt", ".h5", ".pth")] == []
