@@ -125,10 +125,10 @@ def training(runs: Sequence[str], results: Results, targets: Targets) -> list[st
 
 
 def breaks(lines: Iterable[Line | None]) -> list[str]:
-    """Return why a line through two minimizers is not drawn as far as its axis, where one is not."""
+    """Return what ends a line that is not drawn as far as its axis, where there is one."""
     if all(line is None or np.isfinite(line.train_loss).all() for line in lines):
         return []
     return [
-        "Where a curve breaks off the loss is not a number: beyond a minimizer the running variances of batch norm, "
-        "which change along the line as the weights do, fall below zero."
+        "Where a curve breaks off the loss is not finite; beyond the minimizers of networks with batch norm that is so "
+        "where running variances, which change along the line as the weights do, fall below zero."
     ]
