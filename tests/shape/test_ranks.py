@@ -56,8 +56,27 @@ def test_spearman_alone():
     draws = np.random.default_rng(0)
     first, second = draws.integers(0, 5, 12).tolist(), draws.normal(size=12).tolist()
     assert spearman(first, second) == pytest.approx(float(stats.spearmanr(first, second).statistic))
-    assert spearman([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(0.8)
-    assert spearman([1, 2, math.inf], [1, 2, 3]) == pytest.approx(1)
+    assert spearman([1, 2, math.inf], [1, 2, 3]) == 1
     assert spearman([1, 2, math.nan, 4], [1, 2, 9, 3]) == pytest.approx(1)
     assert spearman([1, 1, 1], [1, 2, 3]) is None
     assert spearman([], []) is None
+
+
+@pytest.mark.parametrize(
+    ("order", "correlation"),
+    [
+        ((1, 2, 4, 3), 0.8),
+        ((1, 3, 2, 4), 0.8),
+        ((4, 3, 1, 2), -0.8),
+        ((2, 1, 4, 3), 0.6),
+        ((1, 2, 4, 3, 5, 7, 6, 8), 1 - 4 / 84),
+    ],
+)
+def test_a_simple_fraction_meets_a_threshold_that_is_typed(order, correlation):
+    assert spearman(range(len(order)), order) == correlation
+
+
+def test_every_order_of_eight_has_its_fraction():
+    for order in itertools.islice(itertools.permutations(range(8)), 0, None, 97):
+        squares = sum((a - b) ** 2 for a, b in enumerate(order))
+        assert spearman(range(8), order) == (84 - squares) / 84

@@ -365,6 +365,23 @@ def test_what_a_rule_lacks_is_named(
     assert words in found.detail
 
 
+@pytest.mark.parametrize(
+    ("claim", "change", "number", "verdict"),
+    [
+        # one pair of neighbours out of order, as the rule allows, and two
+        ("fig3_filter_norm_ranks", sharp("vgg9_nowd", level_radius=0.4), "sharpness", "holds"),
+        ("fig6_width_flattens", sharp("wrn56_2", level_radius=0.375), "width with radius, with shortcuts", "holds"),
+        ("fig3_filter_norm_ranks", sharp("vgg9_nowd", level_radius=0.05), "sharpness", "does not hold"),
+    ],
+)
+def test_neighbours_may_be_out_of_order(
+    all_hold: Results, targets: Targets, claim: str, change: Change, number: str, verdict: str
+) -> None:
+    found = judge(RULES[claim], change(all_hold), targets)
+    [rho] = [n.value for n in found.numbers if n.label.startswith(f"rank correlation of {number}")]
+    assert (rho, found.verdict) == (0.8 if verdict == "holds" else 0.4, verdict), found.numbers
+
+
 def test_the_norm_must_settle_before_the_first_drop(all_hold: Results, targets: Targets) -> None:
     history = all_hold.runs["vgg9"].history
     falling = 20 - 16 * (1 - np.exp(-history.step / 400))
