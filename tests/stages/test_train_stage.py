@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from lossatlas.config import write_params
-from lossatlas.files import sha256_path
+from lossatlas.files import sha256_path, write_json
 from lossatlas.models.checkpoint import load_checkpoint
 from lossatlas.paths import Workspace
 from lossatlas.results import History, Plane
 from lossatlas.stages.runner import Runner
+from lossatlas.stages.times import stage_seconds, times_table
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = (
@@ -189,6 +190,39 @@ def test_an_output_altered_beside_the_state_of_its_training_is_computed_again(pl
     (place.scratch() / "out" / "epoch_0001.safetensors").unlink()
     assert place.publish(TRAIN).computed
     assert place.files() == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_the_time_of_attempts_that_were_stopped_counts(place, monkeypatch, error):
+    def stopped(job):
+        time.sleep(0.3)
+        raise error(job.name)
+
+    for _ in range(2):
+        with monkeypatch.context() as patch, pytest.raises(error, match="resnet20"):
+            patch.setattr("lossatlas.stages.train.compute", stopped)
+            place.publish(TRAIN)
+    assert 0.6 <= json.loads((place.scratch() / "seconds.json").read_text()) < 60
+    assert place.publish(TRAIN).computed
+    assert stage_seconds(place.workspace, place.params)[TRAIN] > 0.6
+    assert not (place.scratch() / "seconds.json").exists()
+
+
+def test_the_time_of_a_result_that_was_altered_does_not_count(place):
+    place.publish(TRAIN)
+    write_json(place.scratch() / "seconds.json", 1000.0)  # killed before it was removed
+    (place.scratch() / "out" / "run.json").unlink()
+    assert place.publish(TRAIN).computed
+    assert stage_seconds(place.workspace, place.params)[TRAIN] < 500
+
+
+def test_of_a_killed_training_the_epochs_that_it_kept_count(place):
+    place.publish(TRAIN)
+    side = place.workspace.side("smoke", *TRAIN)
+    facts = json.loads(side.read_text())
+    write_json(side, facts | {"epoch_seconds": [500.0, 400.0, 100.0]})
+    assert stage_seconds(place.workspace, place.params)[TRAIN] == 1000.0
+    assert "| train resnet20 | 1000.0 |" in times_table(place.workspace, place.params)
 
 
 def kill_at(place, moment):

@@ -1,7 +1,7 @@
 """Complete a stage in a folder of its own, and tell whether one is complete.
 
-The folder has `out` with the results, `work` with what survives a kill, facts about the run in `side.json` and, when
-all is done, `done.json` with the hash of the results.
+The folder has `out` with the results, `work` with what survives a kill, `seconds.json` with the time of attempts that
+were stopped, facts about the run in `side.json` and, when all is done, `done.json` with the hash of the results.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def compute(
         executor: where the stage may spread its points; None: nowhere.
     """
     begin = time.perf_counter()
-    out, work = folder / "out", folder / "work"
+    out, work, clock = folder / "out", folder / "work", folder / "seconds.json"
+    before = read_json(clock) if clock.is_file() else 0.0
     for place in (out, work):
         place.mkdir(parents=True, exist_ok=True)
         for leftover in place.rglob(".*.part"):  # half written when a process was killed
@@ -76,13 +77,16 @@ def compute(
         status = "killed"
         raise
     finally:
+        if status != "finished":
+            write_json(clock, before + time.perf_counter() - begin)
         if live:
             live.close(_trained_status(out) if status == "finished" else status)
     require_unchanged(task.code)
     write_json(out / "stage.json", {**described, "content": content_hash(out)})
-    facts |= {"seconds": time.perf_counter() - begin, **_host(task), **(host or {})}
+    facts |= {"seconds": before + time.perf_counter() - begin, **_host(task), **(host or {})}
     write_json(folder / "side.json", facts)
     write_json(folder / "done.json", {"out": sha256_path(out)})
+    clock.unlink(missing_ok=True)
     shutil.rmtree(work)
 
 
@@ -144,7 +148,8 @@ def is_finished(folder: Path) -> bool:
         return True
     if (folder / "done.json").is_file():
         print(f"{folder} was altered after it was finished; it is computed again", file=sys.stderr)
-        (folder / "done.json").unlink()
+        for mark in ("done.json", "seconds.json"):
+            (folder / mark).unlink(missing_ok=True)
         for place in (folder / "out", folder / "work"):  # work: killed before it was removed
             shutil.rmtree(place, ignore_errors=True)
     return False
