@@ -12,6 +12,7 @@ from synthetic_report import changed
 from lossatlas.report.artefacts import Results
 from lossatlas.report.comparison import Comparison, standings
 from lossatlas.report.comparisons import compare_all
+from lossatlas.report.reasons import run_reasons
 from lossatlas.report.targets import Published, Targets
 
 FULL = {"epochs": 300, "batch_size": 128, "optimizer": "sgd", "weight_decay": 5e-4, "lr": 0.1}
@@ -92,14 +93,40 @@ def test_the_full_protocol_is_judged(results: Results, targets: Targets) -> None
     assert by_name["ResNet-110: test error"].standing == "not run"
 
 
-@pytest.mark.parametrize("change", [{"epochs": 30}, {"batch_size": 64}])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"epochs": 30}, "30 of 300 epochs"),
+        ({"batch_size": 64}, "batch 64 instead of 128"),
+        ({"lr": 0.025}, "learning rate 0.025 instead of 0.1"),
+        ({"weight_decay": 0.005}, "weight decay 0.005 instead of 0.0005"),
+        ({"augment": None}, "no augmentation"),
+        ({"augment": {"padding": 2, "flip": True}}, "another augmentation"),
+    ],
+)
 def test_a_departure_from_the_protocol_is_not_judged(
-    results: Results, targets: Targets, change: dict[str, int]
+    results: Results, targets: Targets, change: dict[str, Any], reason: str
 ) -> None:
     found = compare_all(as_full(results, **change), targets)
-    (number,) = (item for item in found if item.what == "ResNet-56: test error" and item.source == "Table 1")
-    assert number.standing == "not compared"
-    assert number.reason in {"30 of 300 epochs", "batch 64 instead of 128"}
+    for name, source in (("ResNet-56", "Table 1"), ("ResNet-20", "Table 2")):
+        (number,) = (item for item in found if item.what == f"{name}: test error" and source in item.source)
+        assert (number.standing, number.reason) == ("not compared", reason)
+
+
+def test_networks_of_a_low_rate_and_of_adam_have_rates_of_their_own(results: Results, targets: Targets) -> None:
+    protocol = targets.content["li2018"]["protocol"]
+    run = results.runs["resnet56"]
+    for name, rate, optimizer in (
+        ("resnet110_noshort", 0.01, "sgd"),
+        ("resnet56_noshort_lr001", 0.01, "sgd"),
+        ("resnet56_adam", 0.001, "adam"),
+    ):
+        settings = FULL | {"optimizer": optimizer, "lr": rate}
+        some = replace(results, runs={name: replace(run, name=name, info={**run.info, "train": settings})})
+        assert not [text for text in run_reasons(name, some, protocol) if "rate" in text]
+        settings["lr"] = 0.1
+        some = replace(results, runs={name: replace(run, name=name, info={**run.info, "train": settings})})
+        assert f"learning rate 0.1 instead of {rate:g}" in run_reasons(name, some, protocol)
 
 
 def test_a_subset_of_the_images_is_not_judged(results: Results, targets: Targets) -> None:

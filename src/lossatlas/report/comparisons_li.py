@@ -47,8 +47,7 @@ def compare_li(results: Results, targets: Targets) -> Iterator[Comparison]:
 def _compare(run: str, quantity: str, address: Address, results: Results, targets: Targets) -> Comparison:
     done, unit = results.runs.get(run), QUANTITIES[quantity]
     value = done.final(quantity) if done else None
-    epochs = int(targets.content["li2018"]["protocol"]["epochs"])
-    reasons = tuple(run_reasons(run, results, epochs=epochs))
+    reasons = tuple(run_reasons(run, results, targets.content["li2018"]["protocol"]))
     return Comparison(
         paper="li2018",
         source=SOURCES[str(address[1])],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,12 @@ from lossatlas.report.artefacts import Results
 from lossatlas.report.ensembles import FULL
 from lossatlas.report.networks import SCALES, differences, network_named
 from lossatlas.report.variants import VARIANTS, departures
+
+# what `targets.yaml` says in comments and words
+LOW = ("resnet110_noshort", "resnet56_noshort_lr001")
+LOW_RATE, ADAM_RATE = 0.01, 0.001
+AUGMENT = {"padding": 4, "flip": True}
+WORDS = {"batch_size": "batch", "lr": "learning rate", "weight_decay": "weight decay"}
 
 
 def data_reasons(data: str, results: Results) -> list[str]:
@@ -34,20 +41,37 @@ def epoch_reasons(epochs: int | None, published: int | None) -> list[str]:
     return [f"{epochs} of {published} epochs"] if epochs and published and epochs != published else []
 
 
-def run_reasons(run: str, results: Results, *, epochs: int) -> list[str]:
-    """Return what differs between a run and the published one that its name stands for.
+def _protocol_reasons(run: str, train: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
+    """Return which settings of a training are not those of the published run; settings that are not known are none."""
+    variant = VARIANTS.get(run)
+    adam = variant is not None and variant.optimizer == "adam"
+    published = {
+        "batch_size": variant.batch_size if variant else int(protocol["batch_size"]),
+        "lr": ADAM_RATE if adam else LOW_RATE if run in LOW else float(protocol["lr"]),
+        "weight_decay": variant.weight_decay if variant else float(protocol["weight_decay"]),
+    }
+    found = [text for setting, text in departures(run, train).items() if setting not in published]
+    for setting, value in published.items():
+        ours = train.get(setting)
+        if ours is not None and not math.isclose(ours, value):
+            found.append(f"{WORDS[setting]} {ours:,g} instead of {value:,g}")
+    if train.get("augment", AUGMENT) != AUGMENT:
+        found.append("another augmentation" if train["augment"] else "no augmentation")
+    return found
+
+
+def run_reasons(run: str, results: Results, protocol: Mapping[str, Any]) -> list[str]:
+    """Return what differs between a run and the published one of Li et al. that its name stands for.
 
     Args:
         run: its name.
         results: what was computed.
-        epochs: of the published run.
+        protocol: their settings, as `targets.yaml` has them.
     """
     done = results.runs.get(run)
     if done is None:
         return []
     found = data_reasons(str(done.info["data"]), results) + network_reasons(network_named(run), done.info)
-    found += [*epoch_reasons(done.train.get("epochs"), epochs), *departures(run, done.train)]
-    variant, batch = VARIANTS.get(run), done.train.get("batch_size")
-    if variant and batch and batch != variant.batch_size:
-        found.append(f"batch {batch:,} instead of {variant.batch_size:,}")
+    found += epoch_reasons(done.train.get("epochs"), int(protocol["epochs"]))
+    found += _protocol_reasons(run, done.train, protocol)
     return list(dict.fromkeys(found))

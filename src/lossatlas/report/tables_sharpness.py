@@ -30,7 +30,8 @@ def sharpness_table(results: Results) -> Table:
         "Curvature and radii are means over filter-normalized random directions (nats and multiples of a "
         "direction); the other numbers belong to the plane of two such directions" + _grid(results) + ". A width is "
         "the diameter of the disc of equal area; “above” is above the loss at the centre. “Beyond” is more than the "
-        "range that was looked at, a dash a number that is not known; ± is the standard deviation over seeds."
+        "range that was looked at, a dash a number that is not known; ± is the standard deviation over "
+        "seeds, beside the number of the first."
     )
     columns = ("run", "network", "test error", *(measure.title for measure in MEASURES.values()))
     return Table("sharpness-numbers", "Sharpness numbers", text, columns, tuple(rows))

@@ -52,8 +52,8 @@ def _eight(network: str) -> dict[str, Variant]:
 VARIANTS = _eight("vgg9") | _eight("resnet56")
 
 
-def departures(run: str, train: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return in words how a run was trained other than its name says, nothing for names of no variant.
+def departures(run: str, train: Mapping[str, Any]) -> dict[str, str]:
+    """Return in words, by setting, how a run was trained other than its name says, nothing for names of no variant.
 
     Batch sizes that are no published one stand for the small or the large one, as the name says.
 
@@ -63,13 +63,14 @@ def departures(run: str, train: Mapping[str, Any]) -> tuple[str, ...]:
     """
     variant = VARIANTS.get(run)
     if variant is None:
-        return ()
+        return {}
     optimizer, decay, batch = (train.get(key) for key in ("optimizer", "weight_decay", "batch_size"))
-    found = []
+    found = {}
     if optimizer and not str(optimizer).startswith(variant.optimizer):
-        found.append(next((OPTIMIZERS[name] for name in OPTIMIZERS if str(optimizer).startswith(name)), str(optimizer)))
+        known = (OPTIMIZERS[name] for name in OPTIMIZERS if str(optimizer).startswith(name))
+        found["optimizer"] = next(known, str(optimizer))
     if decay is not None and not math.isclose(decay, variant.weight_decay):
-        found.append(f"weight decay {decay:g}")
+        found["weight_decay"] = f"weight decay {decay:g}"
     if batch in BATCHES[variant.network] and batch != variant.batch_size:
-        found.append(f"batch {batch:,}")
-    return tuple(found)
+        found["batch_size"] = f"batch {batch:,}"
+    return found

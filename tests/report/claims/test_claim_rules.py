@@ -11,6 +11,7 @@ import pytest
 from synthetic_claims import (
     DROP,
     EPOCHS,
+    VGG9_ERRORS,
     make_line,
     make_map,
     make_path,
@@ -461,19 +462,79 @@ def test_a_width_to_the_end_of_the_line_is_a_lower_bound(all_hold: Results, targ
     assert (width.text, found.verdict) == ("at least 0.5 of the segment", "holds")
 
 
-def test_a_width_of_nothing_says_that_the_loss_is_not_finite_beyond_the_minimizer(
-    all_hold: Results, targets: Targets
+@pytest.mark.parametrize("beyond", [0.0, 0.05])
+def test_widths_that_end_where_the_loss_is_not_finite_decide_nothing(
+    all_hold: Results, targets: Targets, beyond: float
 ) -> None:
     name = "vgg9_interpolation"
     whole = all_hold.lines[name].line
     assert whole is not None
-    cut_off = replace(whole, train_loss=np.where(whole.alpha < -1e-9, np.nan, whole.train_loss))
+    cut_off = replace(whole, train_loss=np.where(whole.alpha < -beyond - 1e-9, np.nan, whole.train_loss))
     lines = {**all_hold.lines, name: replace(all_hold.lines[name], line=cut_off)}
     found = judge(RULES["fig2_sharpness_flips"], replace(all_hold, lines=lines), targets)
-    width = next(number for number in found.numbers if number.label == f"{name}: width, small batch")
-    assert width.value == 0.0
-    assert f"{name}: just beyond the small batch the loss is not finite on 1 of 1 lines" in found.detail
-    assert "large batch the loss" not in found.detail
+    assert found.verdict == "not run"
+    assert found.detail == f"{name}: outside the small batch the loss is not finite on 1 of 1 lines"
+    numbers = {number.label: number for number in found.numbers}
+    assert numbers[f"{name}: width, small batch"].value == pytest.approx(beyond)
+    inner = numbers[f"for information, {name}: inner width, small batch"].value
+    assert inner is not None and 0 < inner <= 1.5
+
+
+def test_a_loss_that_is_not_finite_after_it_has_risen_changes_nothing(all_hold: Results, targets: Targets) -> None:
+    name = "vgg9_interpolation"
+    whole = all_hold.lines[name].line
+    assert whole is not None
+    far = replace(whole, train_loss=np.where(whole.train_loss > 1.0, np.nan, whole.train_loss))
+    lines = {**all_hold.lines, name: replace(all_hold.lines[name], line=far)}
+    found = judge(RULES["fig2_sharpness_flips"], replace(all_hold, lines=lines), targets)
+    assert found == judge(RULES["fig2_sharpness_flips"], all_hold, targets)
+
+
+def _without_depth_110(results: Results) -> Results:
+    names = ("resnet110", "resnet110_noshort")
+    entries = {name: entry for name, entry in results.sharpness["runs"].items() if name not in names}
+    runs = {name: run for name, run in results.runs.items() if name not in names}
+    probes = {name: entry for name, entry in results.probes.items() if name not in names}
+    return replace(results, runs=runs, probes=probes, sharpness={**results.sharpness, "runs": entries})
+
+
+@pytest.mark.parametrize(
+    ("claim", "change", "words"),
+    [
+        (
+            "init_below_2_5",
+            probed("resnet56", "initialization", li={"train_mode": [3.0]}),
+            "resnet56 starts above 2.5 (li)",
+        ),
+        ("init_below_2_5", sharp("resnet56", nonconvex_level=1.0), "resnet56 loses convexity below 2.5"),
+        ("fig5_depth_chaos", sharp("resnet20_noshort", convex_share=0.1), "resnet20_noshort keeps less than half"),
+        ("fig5_depth_chaos", sharp("resnet56_noshort", convex_share=0.79), "resnet20_noshort: convex share of the"),
+    ],
+)
+def test_a_condition_that_fails_decides_without_what_is_not_there(
+    all_hold: Results, targets: Targets, claim: str, change: Change, words: str
+) -> None:
+    some = _without_depth_110(all_hold)
+    open_yet = judge(RULES[claim], some, targets)
+    assert open_yet.verdict == "not run" and "resnet110" in open_yet.detail
+    assert {number.label.partition(":")[0] for number in open_yet.numbers} >= {"resnet20", "resnet56"}
+    found = judge(RULES[claim], change(some), targets)
+    assert found.verdict == "does not hold"
+    assert found.detail.startswith(words) and "left out: " in found.detail
+
+
+def test_ranks_within_each_seed_are_shown(all_hold: Results, targets: Targets) -> None:
+    names = ("vgg9", "vgg9_large", "vgg9_nowd", "vgg9_large_nowd")
+    some = all_of(*(seeds(name, error=[VGG9_ERRORS[name]] * 2) for name in names))(all_hold)
+    entries = dict(some.sharpness["runs"])
+    for name in names:
+        entries |= {f"{name}_seed{i}": dict(entries[name]) for i in (1, 2)}
+    entries["vgg9_nowd_seed2"]["level_radius"] = 0.01
+    found = judge(
+        RULES["fig3_filter_norm_ranks"], replace(some, sharpness={**some.sharpness, "runs": entries}), targets
+    )
+    within = next(number for number in found.numbers if number.label == "for information: the same within each seed")
+    assert (within.n, within.value) == (3, pytest.approx((1 + 1 + 0.4) / 3))
 
 
 def test_norms_of_all_seeds_are_compared(all_hold: Results, targets: Targets) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from lossatlas.report.artefacts import Results
-from lossatlas.report.claims.inputs import errors, gather, probe, seeds_of, sharpness
+from lossatlas.report.claims.inputs import available, errors, gather, probe, seeds_of, sharpness
 from lossatlas.report.claims.rule import Evidence, MissingError, Number, Rule
 from lossatlas.report.claims.trainability import initial_losses
 from lossatlas.shape.radii import RISE
@@ -24,23 +24,30 @@ RANKED = 0.8  # Spearman among four: all in order, or one pair of neighbours exc
 RANKED_EIGHT = 9 / 14  # Spearman among eight: the one-sided 5 % point
 
 
-def _shares(results: Results, found: Evidence, runs: list[str]) -> dict[str, Number]:
-    values = gather(partial(sharpness, results, key="convex_share"), runs)
-    return {
-        run: found.add(f"{run}: convex share of the plane", [None if v is None else 100 * v for v in values[run]], "%")
-        for run in runs
+def _shares(results: Results, found: Evidence, runs: Sequence[str]) -> tuple[dict[str, Number], list[str]]:
+    """Return the convex shares of those runs that have one, and why the others have none."""
+    values, absent = available(partial(sharpness, results, key="convex_share"), runs)
+    shares = {
+        run: found.add(f"{run}: convex share of the plane", [None if v is None else 100 * v for v in item], "%")
+        for run, item in values.items()
     }
+    return shares, absent
 
 
 def depth_chaos(results: Results) -> Evidence:
     """Compare convex shares of planes over depth, with and without shortcuts."""
     found = Evidence()
-    share = _shares(results, found, [*WITH, *WITHOUT])
-    bound = HALF * share[WITH[0]].size
-    for run in (WITHOUT[0], *WITH[1:]):
-        found.require(share[run].size > bound, f"{run} keeps less than half of the convex share of {WITH[0]}")
-    found.require(share[WITHOUT[2]].size <= bound, f"{WITHOUT[2]} keeps more than half of that of {WITH[0]}")
-    found.greater(share[WITHOUT[0]], share[WITHOUT[1]])
+    share, absent = _shares(results, found, [*WITH, *WITHOUT])
+    if WITH[0] in share:
+        bound = HALF * share[WITH[0]].size
+        for run in (WITHOUT[0], *WITH[1:]):
+            enough = run not in share or share[run].size > bound
+            found.require(enough, f"{run} keeps less than half of the convex share of {WITH[0]}")
+        chaotic = WITHOUT[2] not in share or share[WITHOUT[2]].size <= bound
+        found.require(chaotic, f"{WITHOUT[2]} keeps more than half of that of {WITH[0]}")
+    if share.keys() >= set(WITHOUT[:2]):
+        found.greater(share[WITHOUT[0]], share[WITHOUT[1]])
+    found.without(absent)
     return found
 
 
@@ -74,9 +81,10 @@ def _rises(results: Results, runs: Sequence[str]) -> list[Number]:
 def width_flattens(results: Results) -> Evidence:
     """Rank radii, convex shares and test errors of eight networks by width."""
     runs = [run for row in WIDTHS.values() for run in row]
-    radii = gather(partial(sharpness, results, key="level_radius"), runs)
     found = Evidence()
-    shares = _shares(results, found, runs)
+    shares, absent = _shares(results, found, runs)
+    found.without(absent)
+    radii = gather(partial(sharpness, results, key="level_radius"), runs)
     radius = {run: found.add(f"{run}: radius", radii[run], "of the direction") for run in runs}
     error = {run: found.add(f"{run}: test error", errors(results, run), "%") for run in runs}
     for words, row in WIDTHS.items():
@@ -93,7 +101,8 @@ def width_flattens(results: Results) -> Evidence:
 def depth_transition(results: Results) -> Evidence:
     """Look where chaos sets in, and how the level of lost convexity falls towards that of initialization."""
     found = Evidence()
-    share = _shares(results, found, [WITH[0], *WITHOUT])
+    share, absent = _shares(results, found, [WITH[0], *WITHOUT])
+    found.without(absent)
     levels = gather(partial(sharpness, results, key="nonconvex_level"), WITHOUT)
     initial = initial_losses(probe(results, WITHOUT[2], "initialization"), WITHOUT[2], "li")
     start = found.add(f"{WITHOUT[2]}: initial loss", initial, "nats", none="not finite")

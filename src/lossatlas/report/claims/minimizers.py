@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
@@ -29,41 +30,41 @@ def _line(results: Results, name: str) -> Line:
     return found.line
 
 
-def _end(line: Line, alpha: float, side: int) -> tuple[Width, float]:
-    """Return how wide a minimizer is on the outside of the segment, and its loss."""
+def _end(line: Line, alpha: float, side: int) -> tuple[Width, float, bool]:
+    """Return how wide a minimizer is on one side of it, its loss, and whether what ends the width is not finite."""
     start = int(np.abs(line.alpha - alpha).argmin())
     if abs(line.alpha[start] - alpha) > 1e-6:
         raise MissingError(f"the interpolation has no point at {alpha:g}")
     step = slice(start, None) if side > 0 else slice(start, None, -1)
-    return outward(np.abs(line.alpha[step] - alpha), line.train_loss[step]), float(line.train_loss[start])
-
-
-def _breaks(line: Line, alpha: float, side: int) -> bool:
-    """Return whether the loss at the next point outside the segment is not finite."""
-    beyond = line.train_loss[(line.alpha - alpha) * side > 1e-6]
-    return beyond.size > 0 and not np.isfinite(beyond[0 if side > 0 else -1])
+    loss = line.train_loss[step]
+    end = int(np.argmin(loss <= loss[0] + RISE))  # 0 where the loss never rises so far
+    return outward(np.abs(line.alpha[step] - alpha), loss), float(loss[0]), not np.isfinite(loss[end])
 
 
 def sharpness_flips(results: Results) -> Evidence:
     """Compare the outer widths of both ends of the interpolations without and with weight decay."""
     names = ("vgg9_nowd_interpolation", "vgg9_interpolation")
     gather(lambda name: _line(results, name), names)
-    found = Evidence()
+    found, inner, broken = Evidence(), Evidence(), []
     for name, small_wider in zip(names, (True, False), strict=True):
         lines, absent = available(lambda name: _line(results, name), seeds_of(name, results.lines))
         found.notes += [f"left out: {reason}" for reason in absent]
         widths = []
         for batch, alpha, side in (("small", 0.0, -1), ("large", 1.0, 1)):
             ends = [_end(line, alpha, side) for line in lines.values()]
-            broken = sum(_breaks(line, alpha, side) for line in lines.values())
-            if broken:
-                found.notes.append(
-                    f"{name}: just beyond the {batch} batch the loss is not finite on {broken} of {len(lines)} lines"
+            cut = sum(breaks for _, _, breaks in ends)
+            if cut:
+                broken.append(
+                    f"{name}: outside the {batch} batch the loss is not finite on {cut} of {len(lines)} lines"
                 )
-            values, bound = _together([width for width, _ in ends])
+            values, bound = _together([width for width, _, _ in ends])
             widths.append(found.add(f"{name}: width, {batch} batch", values, "of the segment", bound))
-            found.add(f"{name}: training loss, {batch} batch", [loss for _, loss in ends], "nats")
+            found.add(f"{name}: training loss, {batch} batch", [loss for _, loss, _ in ends], "nats")
+            values, bound = _together([_end(line, alpha, -side)[0] for line in lines.values()])
+            inner.add(f"for information, {name}: inner width, {batch} batch", values, "of the segment", bound)
         found.greater(*(widths if small_wider else reversed(widths)))
+    if broken:
+        raise MissingError("; ".join([*broken, *found.notes]), [*found.numbers, *inner.numbers])
     return found
 
 
@@ -84,6 +85,10 @@ def filter_norm_ranks(results: Results) -> Evidence:
     sharp, error, curvature = (list(column) for column in zip(*ranked, strict=True))
     rho = spearman(sharp, error)
     found.add("rank correlation of sharpness (falling radius) with test error", rho)
+    columns = zip(*(zip(radii[run], errors(results, run), strict=False) for run in SGD), strict=False)
+    within = [spearman([-math.inf if r is None else -r for r, _ in one], [e for _, e in one]) for one in columns]
+    if len(within) > 1:
+        found.add("for information: the same within each seed", [rho for rho in within if rho is not None])
     found.add("rank correlation of curvature with test error", spearman(curvature, error))
     found.require((rho or 0.0) >= RANKED, "the order by sharpness is not that of the test errors")
     return found
@@ -178,9 +183,10 @@ RULES = (
     Rule(
         "fig2_sharpness_flips",
         "Along the interpolation of VGG-9, a minimizer's width is the distance on the outer side of its end at "
-        f"which the training loss has risen by {RISE} above that end's or is no longer finite. Without weight "
-        "decay the small batch's width must be the larger, with it the smaller, by more than the standard deviation "
-        "over seeds where runs were repeated.",
+        f"which the training loss has risen by {RISE} above that end's. Without weight decay the small batch's width "
+        "must be the larger, with it the smaller, by more than the standard deviation over seeds where runs were "
+        "repeated. Where the loss is not finite before it has risen so far, as beyond an end at which extrapolated "
+        "running variances fall below zero, nothing is decided; the inner widths are shown for information.",
         sharpness_flips,
         ("figure-2",),
     ),

@@ -128,6 +128,16 @@ class Evidence:
             n = max(larger.n, smaller.n)
             self.failed.append(f"{larger.label} is above that of {smaller.label} only within the spread of {n} seeds")
 
+    def without(self, absent: Sequence[str]) -> None:
+        """Go on without what is not there: a condition that fails decides all the same; if none does, nothing is.
+
+        Raises:
+            MissingError: something is not there, and no condition fails.
+        """
+        if absent and not self.failed:
+            raise MissingError("; ".join(dict.fromkeys(absent)), self.numbers)
+        self.notes += [f"left out: {reason}" for reason in dict.fromkeys(absent)]
+
     @property
     def single(self) -> list[str]:
         """What rests on one seed, in a sentence, if anything does."""

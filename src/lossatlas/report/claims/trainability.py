@@ -29,8 +29,8 @@ def level() -> float:
 def starts_below(results: Results) -> Evidence:
     """Compare losses at initialization and levels of lost convexity with 2.5."""
     limit = level()
-    probes = gather(partial(probe, results, part="initialization"), (*WELL_BEHAVED, *CHAOTIC))
-    lost = gather(partial(sharpness, results, key="nonconvex_level"), (*WELL_BEHAVED, *CHAOTIC))
+    probes, unprobed = available(partial(probe, results, part="initialization"), (*WELL_BEHAVED, *CHAOTIC))
+    lost, unknown = available(partial(sharpness, results, key="nonconvex_level"), (*WELL_BEHAVED, *CHAOTIC))
     found = Evidence()
     for run, record in probes.items():
         for scheme in [scheme for scheme in NORMALIZED if scheme in record] or NORMALIZED[:1]:
@@ -43,6 +43,7 @@ def starts_below(results: Results) -> Evidence:
             found.require(number.size > limit, f"{run} loses convexity below {limit:g}")
         else:
             found.require(number.ceiling < limit, f"{run} stays convex beyond {limit:g}")
+    found.without([*unprobed, *unknown])
     return found
 
 

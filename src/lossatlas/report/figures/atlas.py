@@ -113,7 +113,7 @@ class Atlas:
         done, variant = self.results.runs.get(run), VARIANTS.get(run)
         if done is not None and done.train.get("batch_size"):
             size = f"batch {done.train['batch_size']:,}"
-            return size + self._flag(run, besides=(size, f"weight decay {done.train.get('weight_decay', 0.0):g}"))
+            return size + self._flag(run, besides=("batch_size", "weight_decay"))
         return "large batch" if variant and variant.large else "small batch"
 
     def recipe(self, run: str) -> str:
@@ -142,9 +142,10 @@ class Atlas:
         return f"{OPTIMIZERS[VARIANTS[runs[0]].optimizer]}, {self.decay(*runs)}"
 
     def _flag(self, run: str, *, besides: Collection[str] = ()) -> str:
-        """Return how a run was trained other than its name says, in parentheses, except for what is said `besides`."""
+        """Return how a run was trained other than its name says, in parentheses, but for the settings `besides`."""
         done = self.results.runs.get(run)
-        found = [text for text in departures(run, done.train) if text not in besides] if done else []
+        unlike = departures(run, done.train) if done else {}
+        found = [text for setting, text in unlike.items() if setting not in besides]
         return f" (in fact {', '.join(found)})" if found else ""
 
     def absent(self, run: str, info: Mapping[str, Any] | None = None) -> str:

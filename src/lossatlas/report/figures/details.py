@@ -118,9 +118,13 @@ def training(runs: Sequence[str], results: Results, targets: Targets) -> list[st
         f"Trained for {epochs} epochs with batches of {ours} images; "
         f"in the paper {protocol['epochs']} epochs and {listed(papers, word='and')} images."
     ]
-    others = {text for run in done for text in departures(run.name, run.train) if text.startswith("weight decay")}
+    others = {departures(run.name, run.train).get("weight_decay", "") for run in done} - {""}
     if others:
         words.append(f"Some by {' and '.join(sorted(others))}; in the paper {DECAY:g} where there is any.")
+    plain = [run for run in done if "augment" in run.train and not run.train["augment"]]
+    if plain:
+        some = "None" if len(plain) == len(done) else "Not all"
+        words.append(f"{some} with augmentation of images; in the paper all.")
     return words
 
 
