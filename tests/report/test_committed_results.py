@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from lossatlas.report.numbers import Reproduced, compare_numbers, read_numbers
 from lossatlas.report.targets import Targets
 
 REPORTS = Path(__file__).parents[2] / "reports"
-# `cifar-mini/modes` holds results of an earlier version, without the published numbers; `test_cli` checks its verdicts
-PRESETS = ("default", "cifar-mini")
+DESCRIBED = ("cifar-mini", "cifar-mini/modes")
+PRESETS = ("default", *DESCRIBED)
 # what one verdict on the minimizers rests on: three seeds
 CLOSE = (
     "fig2_sharpness_flips",
@@ -66,14 +67,36 @@ def test_close_claims_rest_on_three_seeds_and_their_spread(claim: str) -> None:
     assert seeds and all(number.spread is not None for number in seeds)
 
 
-def test_each_figure_is_described() -> None:
-    folder = REPORTS / "cifar-mini"
+@pytest.mark.parametrize("preset", DESCRIBED)
+def test_each_figure_is_described(preset: str) -> None:
+    folder = REPORTS / preset
     page = (folder / "README.md").read_text(encoding="utf-8")
     described = dict(re.findall(r"^\| `(?:figures/)?([\w-]+\.(?:png|gif))` \| (.+) \|$", page, flags=re.MULTILINE))
     pictures = {path.name for path in (folder / "figures").iterdir() if path.suffix in (".png", ".gif")}
     assert described.keys() == pictures
     for picture, sentence in described.items():
         assert len(sentence.split()) >= 6 and sentence.endswith("."), picture
+
+
+@pytest.mark.parametrize(("preset", "paper"), [("cifar-mini", "li2018"), ("cifar-mini/modes", "garipov2018")])
+def test_the_page_has_the_verdicts(preset: str, paper: str) -> None:
+    page = (REPORTS / preset / "README.md").read_text(encoding="utf-8")
+    claims = [claim for claim in read_claims(REPORTS / preset / "checks.json") if claim.paper == paper]
+    counts = Counter(claim.verdict for claim in claims)
+    [(every, holds, fails)] = re.findall(r"of (\d+) claims of \S+ et al\. (\d+) hold, (\d+) do(?:es)? not", page)
+    assert (int(every), int(holds), int(fails)) == (len(claims), counts["holds"], counts["does not hold"])
+    for claim in claims:
+        assert claim.verdict != "does not hold" or f"`{claim.id}`" in page, claim.id
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_report_has_the_verdicts_of_the_checks(preset: str) -> None:
+    report = (REPORTS / preset / "report.md").read_text(encoding="utf-8")
+    claims = read_claims(REPORTS / preset / "checks.json")
+    rows = [line.split(" | ") for line in report.splitlines() if line.startswith("| ")]
+    shown = {row[0].removeprefix("| ").replace("\\", ""): row[2] for row in rows if len(row) > 5}
+    for claim in claims:
+        assert shown[claim.text] == claim.verdict, claim.id
 
 
 def test_no_weights_are_committed() -> None:

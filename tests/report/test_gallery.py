@@ -4,9 +4,13 @@ from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from synthetic_report import changed, make_history, make_plane
 
 from lossatlas.report.artefacts import Cut, Results
+from lossatlas.report.figures.axes import percent_axis
 from lossatlas.report.figures.curves import Curve, convergence_figure
 from lossatlas.report.figures.gallery import Drawing, draw_gallery
 from lossatlas.report.figures.style import png
@@ -154,3 +158,24 @@ def test_a_second_plane_of_a_run_is_named(results: Results, targets: Targets) ->
         planes={**results.planes, "resnet20_again": surface},
     )
     assert "ResNet-20\nresnet20_again" in words(gallery(more, targets, "further-surfaces")["further-surfaces"])
+
+
+def test_a_long_label_is_folded_beside_the_curves() -> None:
+    label = "PreResNet-164 (depth 20), snapshot cycles, seed 1:\n42.77 %"
+    figure = convergence_figure({"PreResNet-164, cifar10": [Curve(label, make_history())]})
+    figure.canvas.draw()
+    box = figure.axes[2].get_legend().get_window_extent()
+    assert box.x1 <= figure.bbox.x1
+
+
+def test_ticks_in_percent_are_told_apart() -> None:
+    for low, high, logarithmic in ((0.409, 0.411, False), (0.0, 0.003, False), (0.2, 0.9, False), (0.001, 1.0, True)):
+        figure = Figure()
+        axes = figure.subplots()
+        axes.plot([0, 1], [low, high])
+        if logarithmic:
+            axes.set_yscale("log")
+        percent_axis(axes.yaxis)
+        FigureCanvasAgg(figure).draw()
+        labels = [float(text.get_text().removesuffix(" %")) for text in axes.get_yticklabels()]
+        assert labels == pytest.approx([100 * tick for tick in axes.get_yticks()], abs=1e-9)

@@ -40,7 +40,8 @@ def _data(results: Results) -> str:
         texts.append("These small images come with a library and stand in for the papers' CIFAR images.")
     elif any(found.get("kind") == "imagefolder" for found in results.data.values()):
         texts.append(
-            "They were read from a folder of image files: if those were compressed anew, pixels differ a little."
+            "They were read from a folder of image files: if those were compressed anew (JPEG), pixels differ, and "
+            "error rates are not comparable with published ones for that reason too."
         )
     return " ".join(texts)
 

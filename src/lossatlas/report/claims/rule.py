@@ -149,7 +149,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Rule:
-    """How a claim is decided, fixed before anything is measured.
+    """How a claim is decided.
 
     Attributes:
         id: the claim's id in `targets.yaml`.

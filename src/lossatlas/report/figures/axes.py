@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import Formatter, FuncFormatter, NullFormatter
 
 from lossatlas.report.figures.style import INK
 
@@ -31,8 +31,19 @@ def plain_number(value: float, _position: float | None = None) -> str:
 
 
 def percent_axis(axis: Axis) -> None:
-    """Label fractions as percent."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
+    """Label fractions as percent, with all digits that the ticks have."""
+    axis.set_major_formatter(_Percent())
+
+
+class _Percent(Formatter):
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        return f"{100 * value:.3g} %"
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        ticks = 100 * np.asarray(values, dtype=np.float64)
+        decimals = next((d for d in range(6) if np.allclose(ticks, ticks.round(d), rtol=0, atol=1e-8)), 6)
+        digits = [max(3, len(f"{abs(tick):.0f}") + decimals) for tick in ticks]
+        return [f"{tick:.{n}g} %" for tick, n in zip(ticks, digits, strict=True)]
 
 
 def drawable(values: npt.ArrayLike) -> npt.NDArray[np.float64]:

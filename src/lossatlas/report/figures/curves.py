@@ -13,8 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lossatlas.report.figures.axes import open_frame, percent_axis, share_log
-from lossatlas.report.figures.style import CYCLE, INK, QUIET, empty_cell, styled
+from lossatlas.report.figures.style import CYCLE, INK, QUIET, empty_cell, folded, styled
 from lossatlas.results import History
+
+LABEL = 36  # characters of a label that fit beside the panels
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _legend(axes: Axes, name: str, curves: Sequence[Curve]) -> None:
     ]
     legend = axes.legend(
         handles,
-        [curve.label for curve in curves],
+        [folded(curve.label, LABEL) for curve in curves],
         title=name,
         title_fontproperties={"weight": "bold", "size": 12},
         alignment="left",
