@@ -160,12 +160,14 @@ def test_a_second_plane_of_a_run_is_named(results: Results, targets: Targets) ->
     assert "ResNet-20\nresnet20_again" in words(gallery(more, targets, "further-surfaces")["further-surfaces"])
 
 
-def test_a_long_label_is_folded_beside_the_curves() -> None:
+def test_long_labels_are_folded_beside_the_curves() -> None:
     label = "PreResNet-164 (depth 20), snapshot cycles, seed 1:\n42.77 %"
-    figure = convergence_figure({"PreResNet-164, cifar10": [Curve(label, make_history())]})
-    figure.canvas.draw()
-    box = figure.axes[2].get_legend().get_window_extent()
-    assert box.x1 <= figure.bbox.x1
+    curves = [Curve(label, make_history())] * 5
+    figure = convergence_figure({"VGG-16, cifar10": curves, "PreResNet-164, cifar10": curves})
+    FigureCanvasAgg(figure).draw()
+    upper, lower = (figure.axes[i].get_legend().get_window_extent() for i in (2, 5))
+    assert max(upper.x1, lower.x1) <= figure.bbox.x1
+    assert figure.bbox.y1 >= upper.y1 and upper.y0 >= lower.y1
 
 
 def test_ticks_in_percent_are_told_apart() -> None:

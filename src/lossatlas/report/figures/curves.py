@@ -33,7 +33,8 @@ def convergence_figure(groups: Mapping[str, Sequence[Curve]]) -> Figure:
 
     Training is solid, test dashed; the panels of a column share their vertical axis.
     """
-    heights = [max(2.75, 0.42 * len(curves) + 0.5) for curves in groups.values()]
+    lines = [[1 + folded(curve.label, LABEL).count("\n") for curve in curves] for curves in groups.values()]
+    heights = [max(2.75, 0.185 * sum(found) + 0.05 * len(found) + 0.5) for found in lines]
     figure = Figure(figsize=(12.5, sum(heights) + 0.7), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
     grid = figure.subplots(len(groups), 3, squeeze=False, width_ratios=(4.2, 4.2, 3.6), height_ratios=heights)
     for i, (name, curves) in enumerate(groups.items()):
