@@ -11,6 +11,7 @@ from lossatlas.report.artefacts import Results
 from lossatlas.report.checks import run_checks
 from lossatlas.report.claims import PAPERS, Claim, Number, decide_claims
 from lossatlas.report.comparisons import compare_all
+from lossatlas.report.foundations import foundations
 from lossatlas.report.images import Image
 from lossatlas.report.made import Stage
 from lossatlas.report.page import Material, plain, render_markdown, render_page, show
@@ -122,6 +123,23 @@ def test_the_top_says_what_may_be_compared(results: Results, targets: Targets, r
     assert "made-up" in words
     assert REGIMES[regime] in words  # type: ignore[index]
     assert "1,437" in words
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("a", "b"), "Seed 0 over 2 runs. Every number rests on one seed."),
+        (
+            ("a", "a_seed1", "b"),
+            "Seeds 0 and 1 over 3 runs. 1 trainings were repeated with other seeds; the numbers of the other 1 rest on one.",
+        ),
+        (("a", "a_seed1"), "Seeds 0 and 1 over 2 runs. 1 trainings were repeated with other seeds."),
+    ],
+)
+def test_the_page_says_what_rests_on_one_seed(results: Results, names: tuple[str, ...], words: str) -> None:
+    run = results.runs["resnet20"]
+    runs = {name: replace(run, name=name, info={**run.info, "seed": int(name.endswith("1"))}) for name in names}
+    assert dict(foundations(replace(results, runs=runs), {}))["Seeds"] == words
 
 
 def test_numbers_published_and_ours_and_verdicts_are_shown(results: Results, targets: Targets) -> None:

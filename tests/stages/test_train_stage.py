@@ -216,6 +216,14 @@ def test_the_time_of_a_result_that_was_altered_does_not_count(place):
     assert stage_seconds(place.workspace, place.params)[TRAIN] < 500
 
 
+def test_a_damaged_clock_is_none(place):
+    folder = Path(Runner(place.workspace, place.params).scratch(TRAIN))
+    folder.mkdir(parents=True)
+    (folder / "seconds.json").write_text("[12")
+    assert place.publish(TRAIN).computed
+    assert stage_seconds(place.workspace, place.params)[TRAIN] > 0
+
+
 def test_of_a_killed_training_the_epochs_that_it_kept_count(place):
     place.publish(TRAIN)
     side = place.workspace.side("smoke", *TRAIN)

@@ -52,7 +52,7 @@ def compute(
     """
     begin = time.perf_counter()
     out, work, clock = folder / "out", folder / "work", folder / "seconds.json"
-    before = read_json(clock) if clock.is_file() else 0.0
+    before = _spent(clock)
     for place in (out, work):
         place.mkdir(parents=True, exist_ok=True)
         for leftover in place.rglob(".*.part"):  # half written when a process was killed
@@ -88,6 +88,13 @@ def compute(
     write_json(folder / "done.json", {"out": sha256_path(out)})
     clock.unlink(missing_ok=True)
     shutil.rmtree(work)
+
+
+def _spent(clock: Path) -> float:
+    """Return the seconds of attempts that were stopped; none where the file is not there or damaged."""
+    with suppress(OSError, ValueError, TypeError):
+        return float(read_json(clock))
+    return 0.0
 
 
 def _trained_status(out: Path) -> str:
