@@ -67,7 +67,7 @@ def _seeds(results: Results) -> str:
     names = ", ".join(map(str, seeds[:-1])) + " and " * (len(seeds) > 1) + str(seeds[-1])
     words = f"Seed{'s' * (len(seeds) > 1)} {names} over {len(results.runs)} runs."
     if repeated:
-        words += f" {len(repeated)} trainings were repeated with other seeds"
+        words += f" {len(repeated)} training{'s were' if len(repeated) > 1 else ' was'} repeated with other seeds"
         words += f"; the numbers of the other {single} rest on one." if single else "."
     else:
         words += " Every number rests on one seed."
