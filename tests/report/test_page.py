@@ -131,7 +131,8 @@ def test_the_top_says_what_may_be_compared(results: Results, targets: Targets, r
         (("a", "b"), "Seed 0 over 2 runs. Every number rests on one seed."),
         (
             ("a", "a_seed1", "b"),
-            "Seeds 0 and 1 over 3 runs. 1 training was repeated with other seeds; the numbers of the other 1 rest on one.",
+            "Seeds 0 and 1 over 3 runs. 1 training was repeated with other seeds; "
+            "the numbers of the other 1 rest on one.",
         ),
         (("a", "a_seed1"), "Seeds 0 and 1 over 2 runs. 1 training was repeated with other seeds."),
     ],
