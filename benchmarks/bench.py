@@ -37,7 +37,7 @@ MODULES = {
 }
 _SMALL = {"network": "resnet20", "points": 51, "reach": 1.0, "images": 8000}
 _LARGE = {
-    "network": "resnet20w4",
+    "network": "resnet8w4",
     "epochs": 30,
     "train_images": 8000,
     "points": 251,

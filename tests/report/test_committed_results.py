@@ -97,6 +97,12 @@ def test_the_report_has_the_verdicts_of_the_checks(preset: str) -> None:
     shown = {row[0].removeprefix("| ").replace("\\", ""): row[2] for row in rows if len(row) > 5}
     for claim in claims:
         assert shown[claim.text] == claim.verdict, claim.id
+    listed = re.findall(r"^- Published numbers(?: of parameters)?: (.*)$", report, flags=re.MULTILINE)
+    counted: Counter[str] = Counter()
+    for n, name in re.findall(r"(\d+) ([a-z ]+)", " ".join(listed)):
+        counted[name.strip()] += int(n)
+    verdicts = Counter(number.verdict for number in read_numbers(REPORTS / preset / "checks.json"))
+    assert +counted == verdicts
 
 
 def test_no_weights_are_committed() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from synthetic_ensembles import with_connections, with_ensemble
 from synthetic_report import changed
 
 from lossatlas.report.artefacts import Results
@@ -134,3 +135,35 @@ def test_a_subset_of_the_images_is_not_judged(results: Results, targets: Targets
     part = replace(full, data={"cifar10": {**full.data["cifar10"], "train": 4096}})
     (number,) = (item for item in compare_all(part, targets) if item.what == "ResNet-20: test error")
     assert number.standing == "not compared" and number.reason == "4,096 of 50,000 training images"
+
+
+GARIPOV = {"epochs": 200, "batch_size": 128, "optimizer": "sgd", "weight_decay": 5e-4, "lr": 0.05}
+BUDGET, CURVE = "VGG-16, Ind, 2B, CIFAR-10: test error", "VGG-16, CIFAR-10: test error, lowest along a Bezier curve"
+
+
+def garipov(results: Results, **changes: Any) -> Results:
+    """Connections and ensembles of VGG-16 by the full protocol of Garipov et al., with other settings of training."""
+    whole = with_connections(as_full(results))
+    train = GARIPOV | changes
+    for name in ("vgg16", "vgg16_seed1"):
+        whole = changed(whole, name, train=train)
+    return with_ensemble(whole, "vgg16-cifar10-ind", budget_epochs=train["epochs"], train=train)
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"),
+    [
+        ({}, ()),
+        ({"epochs": 25}, ("25 of 200 epochs",)),
+        ({"lr": 0.0125}, ("learning rate 0.0125 instead of 0.05",)),
+        ({"weight_decay": 0.001}, ("weight decay 0.001 instead of 0.0005",)),
+        ({"augment": None}, ("no augmentation",)),
+    ],
+)
+def test_ensembles_and_curves_by_other_settings_are_not_judged(
+    results: Results, targets: Targets, change: dict[str, Any], reasons: tuple[str, ...]
+) -> None:
+    found = {item.what: item for item in compare_all(garipov(results, **change), targets)}
+    standings = {found[what].standing for what in (BUDGET, CURVE)}
+    assert standings == ({"not compared"} if reasons else {"off"})
+    assert [found[what].reasons for what in (BUDGET, CURVE)] == [reasons, reasons]

@@ -118,6 +118,25 @@ def test_the_scale_covers_the_planes_within_its_caps() -> None:
     wild = loss_scale([make_plane(loss=lambda x, y: 10 ** (-12 + 11 * (x + 1) + 0 * y))])
     assert (wild.low, wild.high, wild.extend) == (CAP - DECADES, CAP, "both")
     assert np.allclose(np.diff(wild.levels), np.diff(wild.levels)[0])
+    assert (loss_scale([]).low, loss_scale([]).high) == (CAP - 3, CAP - 1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ends", "ticks"),
+    [
+        (1.05, 2.4, (0.0, 0.4), ["1", "1.25", "1.5", "2", "2.5"]),
+        (2.0, 2.0, (0.1, 0.4), ["1.5", "2", "2.5"]),  # a plane without slope
+        (0.4, 3.0, (-0.4, 0.5), ["0.5", "0.7", "1", "1.5", "2", "3"]),
+        (0.4, 5.0, (-0.5, 1.0), ["0.5", "1", "2", "5", "10"]),  # more than a decade: ends at halves
+    ],
+)
+def test_losses_of_one_size_are_told_apart(
+    low: float, high: float, ends: tuple[float, float], ticks: list[str]
+) -> None:
+    scale = loss_scale([make_plane(loss=lambda x, y: low + (high - low) * (x + 1) / 2 + 0 * y)])
+    assert (scale.low, scale.high) == pytest.approx(ends)
+    assert len(scale.levels) > 10
+    assert [scale.labels(value, 0) for value in scale.ticks()] == ticks
 
 
 def test_one_picture_has_one_sequence_of_bytes() -> None:

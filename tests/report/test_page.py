@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -14,6 +15,7 @@ from lossatlas.report.comparisons import compare_all
 from lossatlas.report.foundations import foundations
 from lossatlas.report.images import Image
 from lossatlas.report.made import Stage
+from lossatlas.report.numbers import compare_numbers, compare_parameters, count_verdicts
 from lossatlas.report.page import Material, plain, render_markdown, render_page, show
 from lossatlas.report.tables import draw_tables
 from lossatlas.report.targets import Targets
@@ -77,6 +79,7 @@ def material(results: Results, targets: Targets, **changes: Any) -> Material:
         checks=run_checks(results, targets),
         claims=decide_claims(results, targets),
         comparisons=compare_all(results, targets),
+        parameters=list(compare_parameters(results, targets)),
         stages=STAGES,
     )
     return replace(whole, **changes)
@@ -174,6 +177,7 @@ def test_claims_are_grouped_by_verdict_with_their_numbers(results: Results, targ
     for part in ("1 of 2 claims of the papers hold, 2 not run", "Does not hold (1)", "Holds (1)", "Not run (2)"):
         assert part in words, part
     assert "a <radius> 0.25 ± 0.01 of the direction (3 seeds)" in words
+    assert "2 numbers measured" in words and "1 number measured" in words
     assert "too wide." in words
     assert "First & foremost" in words
     assert "Shown in Figure 5 , Figure 99." in words
@@ -249,6 +253,18 @@ def test_the_summary_counts_numbers_and_claims_by_paper(results: Results, target
     assert [sum(row[4:]) for row in by_paper.values()] == [
         len(targets.content[p].get("claims", ())) for p in PAPERS
     ] + [0]
+
+
+def test_numbers_and_numbers_of_parameters_are_counted_as_the_command_does(results: Results, targets: Targets) -> None:
+    text = render_markdown(material(results, targets))
+    of_papers, of_parameters = re.findall(r"^- Published numbers(?: of parameters)?: (.*)$", text, flags=re.MULTILINE)
+    counts = [re.findall(r"(\d+) ([a-z ]+)", line) for line in (of_papers, of_parameters)]
+    total = Counter({name: int(n) for n, name in counts[0]}) + Counter({name: int(n) for n, name in counts[1]})
+    assert total == +Counter(count_verdicts(compare_numbers(results, targets)))
+    assert counts[1]
+    words = " ".join(" ".join(read(page(results, targets)).text).split())
+    assert f"are judged by lossatlas check : {of_parameters}." in words
+    assert "of parameters" not in render_markdown(material(results, targets, parameters=()))
 
 
 def test_a_stage_is_found_in_the_tracking_by_its_whole_hash(results: Results, targets: Targets) -> None:

@@ -26,7 +26,7 @@ from lossatlas.report.ensembles import (
 )
 from lossatlas.report.made import Key
 from lossatlas.report.networks import NETWORKS
-from lossatlas.report.reasons import data_reasons, epoch_reasons, network_reasons
+from lossatlas.report.reasons import data_reasons, epoch_reasons, network_reasons, setting_reasons
 from lossatlas.report.targets import Targets
 
 Info = Mapping[str, Any]
@@ -53,7 +53,7 @@ def compare_huang(results: Results, targets: Targets) -> Iterator[Comparison]:
             for data in DATA:
                 name = ensemble_name(network, data, method)
                 info, found = results.ensembles.get(name), pooled(results.ensembles.get(name), 1)
-                reasons = tuple(_reasons(network, info, data, results, None))
+                reasons = tuple(_reasons(network, info, data, results))
                 yield Comparison(
                     paper="huang2017",
                     source="Table 1",
@@ -71,8 +71,10 @@ def compare_huang(results: Results, targets: Targets) -> Iterator[Comparison]:
 def _ensembles(network: str, data: str, method: str, results: Results, targets: Targets) -> Iterator[Comparison]:
     name = _standing_for(network, data, method, results)
     info = results.ensembles.get(name) if name else None
-    epochs = targets.content["garipov2018"]["protocol"]["budget_epochs"].get(network)
-    reasons = tuple(_reasons(network, info, split_ensemble(name or "")[1] or data, results, epochs))
+    protocol = targets.content["garipov2018"]["protocol"]
+    reasons = tuple(_reasons(network, info, split_ensemble(name or "")[1] or data, results))
+    if info is not None:
+        reasons += tuple(_training_reasons(network, info.get("train") or {}, info.get("budget_epochs"), protocol))
     for budgets in BUDGETS:
         ours, spread = _error(info, budgets)
         yield Comparison(
@@ -109,16 +111,21 @@ def _error(info: Info | None, budgets: int) -> tuple[float | None, float | None]
     return (None if row is None else 100 * float(row["error"])), None
 
 
-def _reasons(network: str, info: Info | None, data: str, results: Results, epochs: int | None) -> list[str]:
+def _reasons(network: str, info: Info | None, data: str, results: Results) -> list[str]:
     if info is None:
         return []
-    found = data_reasons(data, results) + network_reasons(network if network in NETWORKS else None, info)
-    return [*found, *epoch_reasons(info.get("budget_epochs"), epochs)]
+    return data_reasons(data, results) + network_reasons(network if network in NETWORKS else None, info)
+
+
+def _training_reasons(network: str, train: Info, epochs: int | None, protocol: Info) -> list[str]:
+    """Return which settings of a network's training, and how many epochs, are not the published ones."""
+    published = {name: protocol[name][network] for name in ("lr", "weight_decay") if network in protocol[name]}
+    return epoch_reasons(epochs, protocol["budget_epochs"].get(network)) + setting_reasons(train, published)
 
 
 def _curves(network: str, data: str, results: Results, targets: Targets) -> Iterator[Comparison]:
     """Yield the errors at both ends, and the lowest and highest along each kind of curve."""
-    epochs = targets.content["garipov2018"]["protocol"]["budget_epochs"].get(network)
+    protocol = targets.content["garipov2018"]["protocol"]
     found = {kind: _curve(network, data, kind, results) for kind in (*PUBLISHED_CURVES, "segment")}
     rows: list[tuple[str, str, int, float | None, Key | None, Info | None]] = []
     ends_of = next((item for item in found.values() if item), None)
@@ -132,8 +139,10 @@ def _curves(network: str, data: str, results: Results, targets: Targets) -> Iter
             value = item[2][f"test_error_{which}"] if item else None
             rows.append((words, theirs, i, value, item[0] if item else None, item[1] if item else None))
     for words, theirs, i, value, key, info in rows:
-        reasons = tuple(_reasons(network, info, str(info["data"]) if info else data, results, None))
-        reasons += tuple(epoch_reasons(_epochs(info, results), epochs))
+        reasons = tuple(_reasons(network, info, str(info["data"]) if info else data, results))
+        if info is not None:
+            train = _train(info, results)
+            reasons += tuple(_training_reasons(network, train, train.get("epochs"), protocol))
         yield Comparison(
             paper="garipov2018",
             source="the authors' program",
@@ -159,7 +168,7 @@ def _curve(network: str, data: str, kind: str, results: Results) -> tuple[Key, I
     return None
 
 
-def _epochs(info: Info | None, results: Results) -> int | None:
-    """Return for how many epochs the ends of a curve were trained."""
-    run = results.runs.get(str((info or {}).get("start") or (info or {}).get("run") or ""))
-    return run.train.get("epochs") if run else None
+def _train(info: Info, results: Results) -> Info:
+    """Return how the ends of a curve were trained, as far as it is known."""
+    run = results.runs.get(str(info.get("start") or info.get("run") or ""))
+    return run.train if run else {}

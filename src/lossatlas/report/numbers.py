@@ -59,7 +59,7 @@ class Reproduced:
 def compare_numbers(results: Results, targets: Targets) -> list[Reproduced]:
     """Return every number of `targets.yaml` that a run can reproduce, by paper, numbers of parameters last."""
     found = [_recorded(item, results.regime) for item in compare_all(results, targets)]
-    return [*found, *_counts(results, targets)]
+    return [*found, *compare_parameters(results, targets)]
 
 
 def count_verdicts(numbers: Sequence[Reproduced]) -> dict[Standing, int]:
@@ -96,8 +96,8 @@ def _recorded(item: Comparison, regime: Regime) -> Reproduced:
     )
 
 
-def _counts(results: Results, targets: Targets) -> Iterator[Reproduced]:
-    """Yield numbers of parameters; of networks that are not in their published form there is nothing to compare."""
+def compare_parameters(results: Results, targets: Targets) -> Iterator[Reproduced]:
+    """Yield numbers of parameters beside the published ones; one not in its published form has none to compare."""
     for paper, networks in targets.content["parameter_counts"].items():
         classes = 100 if str(paper).endswith("_100_classes") else 10
         for network, count in networks.items():

@@ -17,6 +17,7 @@ from lossatlas.report.contents import Section, sections
 from lossatlas.report.foundations import foundations
 from lossatlas.report.images import Image
 from lossatlas.report.made import Key, Stage, grouped, ordered
+from lossatlas.report.numbers import Reproduced, count_verdicts
 from lossatlas.report.tabular import Table
 from lossatlas.report.verdict import Check, Number
 from lossatlas.report.wording import DAGGER_NOTE, REGIMES
@@ -38,6 +39,7 @@ class Material:
         checks: the checks, in order.
         claims: the claims, in order; the page groups them by verdict.
         comparisons: the published numbers beside ours.
+        parameters: the published numbers of parameters beside ours.
         stages: the accounts of all stages.
     """
 
@@ -47,6 +49,7 @@ class Material:
     checks: Sequence[Check] = ()
     claims: Sequence[Claim] = ()
     comparisons: Sequence[Comparison] = ()
+    parameters: Sequence[Reproduced] = ()
     stages: dict[Key, Stage] = field(default_factory=dict)
 
 
@@ -105,6 +108,7 @@ def _content(material: Material) -> dict[str, Any]:
         "sections": found,
         "standings": STANDINGS,
         "numbers": standings(material.comparisons),
+        "parameters": {name: n for name, n in count_verdicts(material.parameters).items() if n},
         "groups": [
             (key, title, items, Counter(item.verdict for item in items)) for key, title, items in groups if items
         ],

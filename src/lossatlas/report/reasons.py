@@ -41,8 +41,24 @@ def epoch_reasons(epochs: int | None, published: int | None) -> list[str]:
     return [f"{epochs} of {published} epochs"] if epochs and published and epochs != published else []
 
 
-def _protocol_reasons(run: str, train: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
-    """Return which settings of a training are not those of the published run; settings that are not known are none."""
+def setting_reasons(train: Mapping[str, Any], published: Mapping[str, float]) -> list[str]:
+    """Return which settings of a training are not the published ones; settings that are not known are none.
+
+    Args:
+        train: its batch size, learning rate, weight decay and augmentation, as far as they are known.
+        published: those that are published, by the keys of `WORDS`; all papers augment as `AUGMENT` says.
+    """
+    found = [
+        f"{WORDS[setting]} {train[setting]:,g} instead of {value:,g}"
+        for setting, value in published.items()
+        if train.get(setting) is not None and not math.isclose(train[setting], value)
+    ]
+    if train.get("augment", AUGMENT) != AUGMENT:
+        found.append("another augmentation" if train["augment"] else "no augmentation")
+    return found
+
+
+def _li_reasons(run: str, train: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
     variant = VARIANTS.get(run)
     adam = variant is not None and variant.optimizer == "adam"
     published = {
@@ -50,14 +66,8 @@ def _protocol_reasons(run: str, train: Mapping[str, Any], protocol: Mapping[str,
         "lr": ADAM_RATE if adam else LOW_RATE if run in LOW else float(protocol["lr"]),
         "weight_decay": variant.weight_decay if variant else float(protocol["weight_decay"]),
     }
-    found = [text for setting, text in departures(run, train).items() if setting not in published]
-    for setting, value in published.items():
-        ours = train.get(setting)
-        if ours is not None and not math.isclose(ours, value):
-            found.append(f"{WORDS[setting]} {ours:,g} instead of {value:,g}")
-    if train.get("augment", AUGMENT) != AUGMENT:
-        found.append("another augmentation" if train["augment"] else "no augmentation")
-    return found
+    named = [text for setting, text in departures(run, train).items() if setting not in published]
+    return named + setting_reasons(train, published)
 
 
 def run_reasons(run: str, results: Results, protocol: Mapping[str, Any]) -> list[str]:
@@ -73,5 +83,5 @@ def run_reasons(run: str, results: Results, protocol: Mapping[str, Any]) -> list
         return []
     found = data_reasons(str(done.info["data"]), results) + network_reasons(network_named(run), done.info)
     found += epoch_reasons(done.train.get("epochs"), int(protocol["epochs"]))
-    found += _protocol_reasons(run, done.train, protocol)
+    found += _li_reasons(run, done.train, protocol)
     return list(dict.fromkeys(found))

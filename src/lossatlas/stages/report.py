@@ -9,6 +9,7 @@ from lossatlas.report.claims import read_claims
 from lossatlas.report.comparisons import compare_all
 from lossatlas.report.images import read_images
 from lossatlas.report.made import read_stages
+from lossatlas.report.numbers import compare_parameters
 from lossatlas.report.page import Material, render_markdown, render_page
 from lossatlas.report.tables import draw_tables
 from lossatlas.report.tabular import line_csv
@@ -30,6 +31,7 @@ def compute(job: Job) -> None:
         checks=read_checks(judged),
         claims=read_claims(judged),
         comparisons=compare_all(results, targets),
+        parameters=list(compare_parameters(results, targets)),
         stages=read_stages(job.inputs),
     )
     for table, _ in material.tables:

@@ -648,3 +648,32 @@ def test_without_the_adam_runs_the_others_decide(all_hold: Results, targets: Tar
     assert "left out: run vgg9_adam is not there" in found.detail
     found = judge(RULES["small_batch_generalizes"], some, targets)
     assert "not compared: vgg9_adam and vgg9_adam_large" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("captured", "verdict", "words"),
+    [
+        ((0.87, 0.91, 0.95), "does not hold", "vgg9_nowd: more than 90 %; vgg9_nowd: 90 % lies within the spread of 3"),
+        ((0.91, 0.88, 0.85), "holds", "vgg9_nowd: 90 % lies within the spread of 3 seeds"),
+        ((0.37, 0.38, 0.42), "does not hold", "vgg9_nowd: less than 40 %; vgg9_nowd: 40 % lies within the spread of 3"),
+    ],
+)
+def test_the_mean_over_seeds_decides_on_what_two_directions_hold(
+    captured: tuple[float, ...], verdict: str, words: str, all_hold: Results, targets: Targets
+) -> None:
+    names = ("vgg9_nowd", "vgg9_nowd_seed1", "vgg9_nowd_seed2")
+    some = all_hold
+    for name, share in zip(names, captured, strict=True):
+        some = path(name, (share - 0.1, 0.1))(some)
+    found = judge(RULES["sec7_pca_two_dims"], some, targets)
+    assert found.verdict == verdict
+    assert words in found.detail
+    [number] = [number for number in found.numbers if number.label.startswith("vgg9_nowd:")]
+    assert (number.n, number.value) == (3, pytest.approx(100 * np.mean(captured)))
+    assert number.spread == pytest.approx(100 * np.std(captured, ddof=1))
+
+
+def test_a_path_of_another_seed_that_is_not_there_is_named(all_hold: Results, targets: Targets) -> None:
+    gone = {**all_hold.trajectories, "vgg9_seed1": Descent("vgg9_seed1", {"status": "skipped"}, None, None)}
+    found = judge(RULES["sec7_pca_two_dims"], replace(all_hold, trajectories=gone), targets)
+    assert (found.verdict, "left out: no trajectory vgg9_seed1" in found.detail) == ("holds", True)

@@ -7,7 +7,7 @@ from functools import partial
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.claims.inputs import available, errors, gather, probe, seeds_of, sharpness
-from lossatlas.report.claims.rule import Evidence, MissingError, Number, Rule
+from lossatlas.report.claims.rule import RANKED, Evidence, MissingError, Number, Rule
 from lossatlas.report.claims.trainability import initial_losses
 from lossatlas.shape.radii import RISE
 from lossatlas.shape.ranks import spearman
@@ -20,7 +20,6 @@ WIDTHS = {
     "with shortcuts": ("resnet56", "wrn56_2", "wrn56_4", "wrn56_8"),
     "without": ("resnet56_noshort", "wrn56_2_noshort", "wrn56_4_noshort", "wrn56_8_noshort"),
 }
-RANKED = 0.8  # Spearman among four: all in order, or one pair of neighbours exchanged
 RANKED_EIGHT = 9 / 14  # Spearman among eight: the one-sided 5 % point
 
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from lossatlas.report.artefacts import Results
 from lossatlas.report.claims.inputs import available, cut, errors, finished, gather, seeds_of, sharpness
-from lossatlas.report.claims.rule import Evidence, MissingError, Number, Rule
+from lossatlas.report.claims.rule import RANKED, Evidence, MissingError, Number, Rule
 from lossatlas.results import Floats, Line
 from lossatlas.shape.radii import RISE, Width, bowl_radius, outward
 from lossatlas.shape.ranks import spearman
 
 SGD = ("vgg9", "vgg9_nowd", "vgg9_large", "vgg9_large_nowd")
 EIGHT = (*SGD, "vgg9_adam", "vgg9_adam_nowd", "vgg9_adam_large", "vgg9_adam_large_nowd")
-RANKED = 0.8  # Spearman among four: all in order, or one pair of neighbours exchanged
 CLOSE = 0.1  # of the height of the mean curve: at the size of a printed figure the curves fall together
 DIRECTIONS = 10
 

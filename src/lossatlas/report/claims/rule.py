@@ -14,6 +14,7 @@ from lossatlas.report.targets import Targets
 Verdict = Literal["holds", "does not hold", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("holds", "does not hold", "not run")
 BEYOND = "beyond the range"
+RANKED = 0.8  # Spearman among four: all in order, or one pair of neighbours exchanged
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,17 @@ class Evidence:
         elif larger.size - smaller.size <= margin:
             n = max(larger.n, smaller.n)
             self.failed.append(f"{larger.label} is above that of {smaller.label} only within the spread of {n} seeds")
+
+    def within(self, number: Number, low: float, high: float) -> None:
+        """Require a number to lie between two bounds; a note names one that the spread over seeds reaches."""
+        subject = number.label.partition(":")[0]
+        if number.size < low:
+            self.failed.append(f"{subject}: less than {low:g} {number.unit}")
+        elif number.size > high:
+            self.failed.append(f"{subject}: more than {high:g} {number.unit}")
+        near = next((bound for bound in (low, high) if abs(number.size - bound) <= (number.spread or -1.0)), None)
+        if near is not None:
+            self.notes.append(f"{subject}: {near:g} {number.unit} lies within the spread of {number.n} seeds")
 
     def without(self, absent: Sequence[str]) -> None:
         """Go on without what is not there: a condition that fails decides all the same; if none does, nothing is.

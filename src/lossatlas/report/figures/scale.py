@@ -19,6 +19,14 @@ from lossatlas.results import Floats, Plane
 CAP = 2.0  # log10 of the loss above which surfaces share one colour: chaotic ones reach 1e10 and more
 DECADES = 5  # at most, below the highest level
 PER_DECADE = 6
+BANDS = 10  # at least, so that losses of one size are still told apart
+NARROWEST = 0.3  # log10 of highest over lowest level, at least: a factor of two
+STEPS = {  # ticks of every decade, where there are at most so many decades
+    0.5: (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0),
+    1.0: (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
+    2.0: (1.0, 2.0, 5.0),
+    4.0: (1.0, 3.0),
+}
 Extend = Literal["neither", "min", "max", "both"]
 Masked = np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -39,7 +47,7 @@ class LossScale:
     @cached_property
     def levels(self) -> npt.NDArray[np.float64]:
         """The contour levels, evenly spaced in log10."""
-        return np.linspace(self.low, self.high, round((self.high - self.low) * PER_DECADE) + 1)
+        return np.linspace(self.low, self.high, max(round((self.high - self.low) * PER_DECADE), BANDS) + 1)
 
     @cached_property
     def colours(self) -> Colormap:
@@ -49,8 +57,8 @@ class LossScale:
 
     @property
     def ticks(self) -> FixedLocator:
-        """Ticks of the colour bar: 1, 2 and 5 of every decade where there are few, else whole decades."""
-        steps = (1, 2, 5) if self.high - self.low <= 2 else (1, 3) if self.high - self.low <= 4 else (1,)
+        """Ticks of the colour bar: whole decades, and steps between them where there are few."""
+        steps = next((steps for widest, steps in STEPS.items() if self.high - self.low <= widest), (1.0,))
         decades = range(int(np.floor(self.low)), int(np.ceil(self.high)) + 1)
         values = [np.log10(step) + decade for decade in decades for step in steps]
         return FixedLocator([value for value in values if self.low - 1e-9 <= value <= self.high + 1e-9])
@@ -111,9 +119,10 @@ def _ends(arrays: Iterable[Floats], *, cap: float) -> tuple[float, float, Extend
     if values.size == 0:
         return cap - 3, cap - 1, "neither"
     logs = np.log10(values)
-    high = float(min(np.ceil(2 * logs.max()) / 2, cap))
-    low = float(max(np.floor(2 * logs.min()) / 2, high - DECADES))
-    low = min(low, high - 1)
+    parts = 2 if np.ptp(logs) > 1 else 10  # of a decade, to which the ends are rounded
+    high = float(min(np.ceil(parts * logs.max()) / parts, cap))
+    low = float(max(np.floor(parts * logs.min()) / parts, high - DECADES))
+    low = min(low, high - NARROWEST)
     beyond = (bool(logs.min() < low), bool(logs.max() > high))
     names: dict[tuple[bool, bool], Extend] = {
         (False, False): "neither",
