@@ -35,7 +35,7 @@ def arrays(executor):
     axes = tuple(lossatlas.random_direction(model.state_dict(), seed=0, stream=f"direction_{a}") for a in "xy")
     curve = Curve("chain", tuple({n: p.detach() for n, p in m.named_parameters()} for m in (model, other)))
     states = [m.state_dict() for m in (model, other, network(2))]
-    sampling = lossatlas.Sampling(rtol=0.5, atol=0.5, minimum=16, pilot_images=16, pilots=2, steps=(2,))
+    sampling = lossatlas.Sampling(rtol=0.5, atol=0.5, pilot_images=16, pilots=2, steps=(2,))
     plane = lossatlas.plane(model, train, test, x=axis, y=axis[:3], executor=executor)
     line = lossatlas.line(model, train, alpha=axis, executor=executor)
     hessian = lossatlas.hessian_map(

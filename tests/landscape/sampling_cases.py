@@ -7,6 +7,9 @@ import torch
 from torch.nn import functional
 
 from landscape.cases import golden_digits
+from lossatlas.engine.evaluator import Evaluator
+from lossatlas.landscape.directions import random_direction
+from lossatlas.landscape.points import displaced
 from lossatlas.models import build
 
 AXES = {"x": np.linspace(-0.5, 0.5, 18), "y": np.linspace(-0.4, 0.4, 12)}
@@ -46,3 +49,18 @@ def table(values):
         return stored[place][:, start:stop].copy()
 
     return measure, asked
+
+
+@functools.cache
+def every_image(shortcut=True):
+    """Losses and correctness of all digits at all points of `AXES` about a trained network, (nx, ny, 2, images)."""
+    model = trained(shortcut)
+    state, names = model.state_dict(), [name for name, _ in model.named_parameters()]
+    axes = [random_direction(state, seed=0, stream=f"direction_{a}", parameters=names) for a in "xy"]
+    evaluator = Evaluator(model, {"train": digits8()})
+
+    def values(place):
+        evaluator.load(displaced(state, axes, place))
+        return np.stack([found.double().numpy() for found in evaluator.example_values("train")])
+
+    return np.array([[values((a, b)) for b in AXES["y"]] for a in AXES["x"]])

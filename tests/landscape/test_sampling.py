@@ -8,7 +8,7 @@ REFUSED = {
     "rtol = -0.1 is impossible": {"rtol": -0.1},
     "atol = nan is impossible": {"atol": math.nan},
     "rtol and atol are both 0": {"rtol": 0.0, "atol": 0.0},
-    "minimum = 8 is impossible; at least 16": {"minimum": 8},
+    "minimum = 63 is impossible; at least 64": {"minimum": 63},
     "pilots = 0 is impossible": {"pilots": 0},
     "pilot_images = 4 is impossible": {"pilot_images": 4},
     "share = 0 is impossible": {"share": 0},

@@ -3,13 +3,7 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
-from landscape.cases import golden_digits, golden_model
-from lossatlas.engine.evaluator import Evaluator
-from lossatlas.landscape.directions import random_direction
-from lossatlas.landscape.points import displaced
-from lossatlas.landscape.sampling import PIECE, Sampling
 from lossatlas.landscape.sampling_estimate import Controls, cross_fitted, fitted
 
 BILINEAR = np.array([0.4, 0.3, 0.2, 0.1])
@@ -137,66 +131,3 @@ def test_what_a_sample_does_not_show_may_still_be():
     assert found.mean == 1 and found.se == pytest.approx(
         math.sqrt(1 / 62 * (1 + math.sqrt(63 / 64)) * (1 / 64 - 1 / 400))
     )
-
-
-@pytest.fixture(scope="module")
-def stored():
-    """Losses of 768 digits at the corners of two cells of the published ResNet-20, and at points between."""
-    model, data = golden_model(), golden_digits(768)
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    names = [name for name, _ in model.named_parameters()]
-    axes = [random_direction(state, seed=0, stream=f"direction_{a}", parameters=names) for a in "xy"]
-    evaluator, found = Evaluator(model, {"train": data}), {}
-    for corner, at in (((0.2, -0.4), (0.5, 0.5)), ((-0.6, 0.2), (0.5, 0.25))):
-        places = [(corner[0] + 0.2 * i, corner[1] + 0.2 * j) for i in (0, 1) for j in (0, 1)]
-        places.append((corner[0] + 0.2 * at[0], corner[1] + 0.2 * at[1]))
-        columns = []
-        for place in places:
-            evaluator.load(displaced(state, axes, place))
-            columns.append(torch.stack([values.double() for values in evaluator.example_values("train")]).numpy())
-        (u, v), *_ = (at,)
-        found[corner] = np.stack(columns, axis=-1), np.array([(1 - u) * (1 - v), (1 - u) * v, u * (1 - v), u * v])
-    return found
-
-
-def stopped(values, weights, order, sampling):
-    """The estimate of the loss at which a sample in some order stops, and the number of images."""
-    inputs, losses, n = values[0, order, :4], values[0, order, 4], sampling.minimum
-    while True:
-        found = cross_fitted(losses[:n], [cell(inputs, n, weights=weights)])
-        if found.se <= sampling.tolerance(found.mean):
-            return found, n
-        n = int(min(len(losses), max(n + PIECE, sampling.needed(found.variance, found.mean, len(losses)))))
-
-
-def test_coverage_over_many_orders_of_real_losses(stored):
-    covered, within, images, plain = [], [], [], []
-    sampling = Sampling()
-    for values, weights in stored.values():
-        losses = values[0, :, 4]
-        for seed in range(60):
-            order = np.random.default_rng(seed).permutation(len(losses))
-            found, n = stopped(values, weights, order, sampling)
-            error = abs(found.mean - losses.mean())
-            covered.append(error <= 1.96 * found.se or n == len(losses))
-            within.append(error <= sampling.atol + sampling.rtol * losses.mean())
-            images.append(n)
-        plain.append(sampling.needed(losses.var(), losses.mean(), len(losses)))
-    # 60 orders are what is independent: the points share them. One standard error of a proportion of 60 and 5 % is
-    # 2.8 %; twice that is allowed
-    allowed = 0.95 - 2 * math.sqrt(0.95 * 0.05 / 60)
-    assert np.mean(covered) >= allowed
-    assert np.mean(within) >= 0.95
-    # without neighbours most of the images would be needed
-    assert np.mean(images) < 0.5 * np.mean(plain)
-
-
-def test_coverage_of_the_accuracy(stored):
-    covered = []
-    for values, weights in stored.values():
-        right = values[1]
-        for seed in range(60):
-            order = np.random.default_rng(seed).permutation(len(right))
-            found = cross_fitted(right[order[:96], 4], [cell(right[order, :4], 96, weights=weights)], least=1.0)
-            covered.append(abs(found.mean - right[:, 4].mean()) <= 1.96 * found.se)
-    assert np.mean(covered) >= 0.95 - 2 * math.sqrt(0.95 * 0.05 / 60)

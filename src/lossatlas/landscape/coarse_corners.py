@@ -27,6 +27,7 @@ class Corner:
         values: as given.
         means: over all of them, (2,).
         squares: mean squares over all, (2,).
+        fourths: mean fourth powers over all, (2,).
         inner: means over the images of the next finer grid, (2,).
     """
 
@@ -34,7 +35,8 @@ class Corner:
         """See the class."""
         self.values = values
         with np.errstate(all="ignore"):
-            self.means, self.squares = values.mean(1), (values**2).mean(1)
+            squares = values**2
+            self.means, self.squares, self.fourths = values.mean(1), squares.mean(1), (squares**2).mean(1)
             self.inner = values[:, : inner or None].mean(1)
 
 

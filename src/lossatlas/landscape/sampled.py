@@ -19,7 +19,7 @@ from lossatlas.landscape.coarse_corners import Measure
 from lossatlas.landscape.directions import Direction
 from lossatlas.landscape.points import AtPlace, Displacements, Points, walk
 from lossatlas.landscape.sampler import Sampler
-from lossatlas.landscape.sampling import CONFIDENCE, QUANTILE, Sampling
+from lossatlas.landscape.sampling import CARRIERS, CONFIDENCE, QUANTILE, Sampling
 from lossatlas.landscape.sampling_plan import Plan, plan
 from lossatlas.randomness import generator
 from lossatlas.results import SAMPLED, VALUES, Floats
@@ -153,6 +153,7 @@ def sampled_points(
     about = {
         "confidence": CONFIDENCE,
         "quantile": QUANTILE,
+        "carriers": CARRIERS,
         **{name: value for name, value in asdict(sampling).items() if name not in ("steps", "images")},
         **{name: _account(samplers[name], plans[name], values[f"{name}_n"]) for name in data},
     }

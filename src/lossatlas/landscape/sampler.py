@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,7 +82,10 @@ class Sampler:
     def _sampled(self, place: Place, sample: Floats, levels: Sequence[Level]) -> dict[str, float]:
         """Enlarge a sample until the standard error is small enough, or the exact value is to be preferred."""
         finite = all(level.finite for level in levels)
-        while finite and np.isfinite(sample).all():
+        least = max(self._sampling.least(level.carriers) for level in levels) if finite else math.inf
+        if sample.shape[1] < least <= self._sampling.share * self._images:
+            sample = np.concatenate([sample, self._measure(place, sample.shape[1], int(least))], axis=1)
+        while sample.shape[1] >= least and np.isfinite(sample).all():
             n = sample.shape[1]
             usable = [levels[: i + 1] for i, level in enumerate(levels) if level.images >= n]
             found = [estimate(some, LOSS, sample) for some in usable]

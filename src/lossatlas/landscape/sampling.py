@@ -11,6 +11,9 @@ QUANTILE = 1.96
 # the share of a variance that may come from what the points of a cell have in common: if it were all, they would miss
 # the tolerance together
 FLOOR = 0.25
+# images, of those that carry the mean square of the losses, that a sample must be expected to have before its standard
+# error is believed: with fewer it often has none of the large losses, and stops where it is too low
+CARRIERS = 8
 # samples grow by multiples of this: smaller batches make no better use of a processor
 PIECE = 32
 
@@ -21,11 +24,13 @@ class Sampling:
 
     A standard error knows what the sample and the corners of the cell show. Images so rare that the first `minimum`
     have none of them, with losses so large that they decide the mean, are missed where the corners lack them too.
+    Where the corners show that a small share of the images carries the losses, as near a minimum, a sample is not
+    believed before it should have 8 of these.
 
     Attributes:
         rtol: tolerance of a loss, as a fraction of it.
         atol: tolerance of a loss, nats; added.
-        minimum: images before a standard error is believed.
+        minimum: images before a standard error is believed; at least 64.
         share: a sample that is predicted to need more than this share of the images is not taken: the point is exact.
         steps: distances, in grid points, between the points that others are estimated from: one for a single coarse
             grid that is exact, or two, the larger first, for a second grid of `images` images; empty: chosen from
@@ -58,7 +63,7 @@ class Sampling:
         if self.rtol == self.atol == 0:
             raise ValueError("rtol and atol are both 0, which no sample can reach; leave sampling out to be exact")
         # two halves are fitted apart, each with weights of its own
-        for name, least in (("minimum", 16), ("pilots", 1), ("pilot_images", 16)):
+        for name, least in (("minimum", 64), ("pilots", 1), ("pilot_images", 16)):
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"{name} = {value} is impossible; at least {least} are needed")
@@ -75,6 +80,11 @@ class Sampling:
     def tolerance(self, loss: float) -> float:
         """Return the largest standard error that is good enough at a loss."""
         return (self.atol + self.rtol * abs(loss)) / QUANTILE
+
+    def least(self, carriers: float) -> float:
+        """Return the images before a standard error is believed, where so large a share of them carries the losses."""
+        wanted = max(CARRIERS / carriers, self.minimum) if carriers > 0 else math.inf
+        return pieces(wanted) if math.isfinite(wanted) else wanted
 
     def needed(self, variance: float, loss: float, population: int, *, floor: float = 0.0) -> float:
         """Return the images that a residual of `variance` needs, of `population` without replacement.

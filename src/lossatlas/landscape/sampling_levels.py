@@ -32,6 +32,20 @@ class Level:
         """Whether all that is known is finite."""
         return bool(np.isfinite([corner.squares for corner in self.corners]).all())
 
+    @property
+    def carriers(self) -> float:
+        """The share of the images that carry the losses' mean square: 1 if all are equal, small if a few decide.
+
+        It is the square of the mean square over the mean fourth power, as Kish's effective sample size is; 0 where
+        these are beyond float64.
+        """
+        squares, fourths = (
+            self.weights @ np.array([getattr(corner, name)[LOSS] for corner in self.corners])
+            for name in ("squares", "fourths")
+        )
+        share = squares**2 / fourths if fourths > 0 else float(squares == 0)
+        return float(share) if np.isfinite(share) else 0.0
+
     def controls(self, kind: int, n: int) -> Controls:
         """Return the controls of the first n losses or correctnesses."""
         return Controls(
