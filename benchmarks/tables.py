@@ -69,7 +69,8 @@ def markdown(results: Mapping[str, Any]) -> str:
     parts = [
         "# Benchmarks",
         "Written by `make bench` from `bench.json`. Ratios compare values taken in turn in one run; a value is the "
-        "median of all rounds, with the lowest and highest in brackets. The plain way is `benchmarks/plain.py`.",
+        "median of all rounds, with the lowest and highest in brackets. The plain way is `benchmarks/plain.py`. "
+        "Sampled planes are run once, beside other work or not, and their exact points are timed apart.",
         "## Targets",
         _targets(results),
     ]

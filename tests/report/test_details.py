@@ -9,9 +9,14 @@ from synthetic_report import as_sampled
 from lossatlas.report.artefacts import Results
 from lossatlas.report.figures import details
 
+EXACT = "All values are exact means over these images."
 
-def test_exact_planes_say_nothing_of_samples(results: Results) -> None:
-    assert details.sampled(list(results.planes.values())) == []
+
+def test_exact_planes_say_so(results: Results) -> None:
+    assert details.sampled(list(results.planes.values())) == [EXACT]
+    assert EXACT in details.surfaces(list(results.planes.values()), cap=100.0)
+    assert details.sampled([]) == []
+    assert details.sampled([replace(found, plane=None) for found in results.planes.values()]) == []
 
 
 def test_estimates_say_from_how_many_images_and_how_far_they_may_lie_off(results: Results) -> None:
@@ -37,8 +42,8 @@ def test_planes_in_another_precision_say_so(results: Results) -> None:
     assert details.surfaces([surface, coarse], cap=100.0)[-1].startswith("1 of 2 planes are evaluated in bfloat16")
 
 
-def test_planes_whose_points_all_became_exact_say_nothing(results: Results) -> None:
+def test_planes_whose_points_all_became_exact_say_so(results: Results) -> None:
     surface = results.planes["resnet20"]
     assert surface.plane is not None
     info = {**surface.info, "sampling": {"rtol": 0.02, "atol": 0.01}}
-    assert details.sampled([replace(surface, plane=as_sampled(surface.plane, error=0.0), info=info)]) == []
+    assert details.sampled([replace(surface, plane=as_sampled(surface.plane, error=0.0), info=info)]) == [EXACT]

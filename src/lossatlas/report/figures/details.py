@@ -74,13 +74,15 @@ def surfaces(shown: Sequence[Surface], *, cap: float, drawn_at: bool = False) ->
 
 
 def sampled(shown: Sequence[Surface]) -> list[str]:
-    """Return which of some surfaces are estimates, from how many images, and how far they may lie off."""
+    """Return which of some surfaces are exact, and which estimates, from how many images, and by how much off."""
+    if not any(item.plane for item in shown):
+        return []
     planes = [item.plane for item in shown if isinstance(item.plane, SampledPlane)]
     errors = np.concatenate([np.empty(0), *(plane.train_loss_se.ravel() for plane in planes)])
     images = np.concatenate([np.empty(0), *(plane.train_n.ravel() for plane in planes)])
     guessed = np.isfinite(errors) & (errors > 0)
     if not guessed.any():
-        return []
+        return ["All values are exact means over these images."]
     where = "" if len(planes) == len(shown) else f" On {len(planes)} of {len(shown)} planes"
     tolerances = {(found["rtol"], found["atol"]) for item in shown if (found := item.info.get("sampling"))}
     allowed = " or ".join(f"{nats(atol)} + {percent(rtol)} of the loss" for rtol, atol in sorted(tolerances))
