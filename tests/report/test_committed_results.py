@@ -24,6 +24,8 @@ CLOSE = (
     "fig2_weight_histogram",
     "fig3_filter_norm_ranks",
     "small_batch_generalizes",
+    "sec7_pca_two_dims",
+    "a2_layer_norm_fails",
 )
 
 
