@@ -6,6 +6,7 @@ from torch.nn import functional
 from engine.cases import CLASSES, EXACT, Overwriting, Plain, TiedWeights, Untraceable, View, made, same, snapshot
 from landscape.cases import small_data, small_model
 from landscape.hessian_cases import NETWORKS, dense_gradient, dense_hessian
+from lossatlas.landscape import second_order
 from lossatlas.landscape.curvature import HessianOperator
 from waiting import Waiting
 
@@ -66,6 +67,22 @@ def test_unusual_networks(kind, batch_size):
     torch.testing.assert_close(found, dense @ v, **EXACT)
     assert torch.equal(operator.product(v), found)
     assert torch.equal(inputs, kept)
+
+
+def test_products_are_pytorchs_own_where_an_operator_is_missing(monkeypatch):
+    model, data = made(Odd), small_data()
+    calls, apply = [], second_order._Convolution.apply
+    monkeypatch.setattr(second_order._Convolution, "apply", lambda *given: calls.append(given) or apply(*given))
+    ours = HessianOperator(model, data, weights="all")
+    v = vector(ours.size)
+    product, gradient = ours.product(v), ours.gradient()
+    assert calls
+    calls.clear()
+    monkeypatch.setattr(second_order, "_OPERATORS", (*second_order._OPERATORS, "no_such_operator"))
+    plain = HessianOperator(model, data, weights="all")
+    torch.testing.assert_close(plain.product(v), product, **EXACT)
+    torch.testing.assert_close(plain.gradient(), gradient, **EXACT)
+    assert not calls
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 10])

@@ -114,6 +114,19 @@ def test_gradients_against_autograd_through_the_blend(kind, bends, free_ends):
                 torch.testing.assert_close(g, exact, rtol=1e-10, atol=1e-12)
 
 
+def test_gradients_where_pytorch_has_no_operations_on_lists(monkeypatch):
+    def found():
+        model, curve = joined(smooth, "bezier", 2, True)
+        return gradients(learner_of(model, bent(curve), weight_decay=0.05), 0.3, small_data(6))
+
+    together = found()
+    for name in [name for name in vars(torch) if name.startswith("_foreach_")]:
+        monkeypatch.delattr(torch, name)
+    for i, apart in found().items():
+        for one, other in zip(together[i], apart, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-13)
+
+
 def test_parts_of_a_batch_add_up():
     def make(seed):
         return plain_network(seed).double()

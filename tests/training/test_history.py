@@ -59,6 +59,16 @@ def test_the_weight_norm_leaves_out_biases_and_batch_norm():
     assert history.weight_norm[0] == pytest.approx(math.sqrt(sum(float(w.double().square().sum()) for w in weights)))
 
 
+def test_weight_norms_where_pytorch_has_no_operations_on_lists(monkeypatch):
+    histories = []
+    for names in ([], [name for name in vars(torch) if name.startswith("_foreach_")]):
+        for name in names:
+            monkeypatch.delattr(torch, name)
+        histories.append(run(plain_network(), DATA, recipe(epochs=1))[0])
+    assert histories[1].step_weight_norm == pytest.approx(histories[0].step_weight_norm, rel=1e-6)
+    assert len(histories[1].step_weight_norm) == 4
+
+
 def test_steps_and_rows_agree():
     settings = recipe(epochs=4, schedule="cosine_cycles", schedule_options={"cycles": 2}, lr=0.1)
     history, kept = run(network("resnet", depth=8, base_width=4), DATA, settings)

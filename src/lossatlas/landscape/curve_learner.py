@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lossatlas.engine.foreach import foreach
 from lossatlas.engine.statistics import Statistics
 from lossatlas.landscape.curves import Curve, coefficients, whole_state
 from lossatlas.models.weights import weights_hash
@@ -122,14 +123,14 @@ class CurveLearner:
     def move_to(self, t: float) -> None:
         """Go to phi(t), with no gradient yet and fresh buffers."""
         self._weights = [float(c) for c in coefficients(self._kind, t, self._bends)]
-        torch._foreach_zero_(self._leaves)
+        foreach("zero_")(self._leaves)
         for weight, node in zip(self._weights, self._nodes, strict=True):
             if weight:
-                torch._foreach_add_(self._leaves, node, alpha=weight)
+                foreach("add_")(self._leaves, node, alpha=weight)
         for leaf in self._leaves:
             leaf.grad = None
         if self._buffers:
-            torch._foreach_copy_(self._scratch, self._buffers)
+            foreach("copy_")(self._scratch, self._buffers)
 
     def _call(self, weights: list[Tensor], buffers: list[Tensor], inputs: Tensor) -> Tensor:
         names = [name for name, _ in self.network.named_buffers()]
@@ -146,10 +147,10 @@ class CurveLearner:
         """Give every free node its share of the gradient, and of the penalty's."""
         moved = [self._leaves[i] for i in self._trained]
         found = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in moved]
-        gradients = torch._foreach_add(found, moved, alpha=self._decay) if self._decay else found
+        gradients = foreach("add")(found, moved, alpha=self._decay) if self._decay else found
         for place in self._places:
             # a node without weight at this t has a gradient too, of zeros: its momentum goes on
-            shares = torch._foreach_mul(gradients, self._weights[place])
+            shares = foreach("mul")(gradients, self._weights[place])
             for i, share in zip(self._trained, shares, strict=True):
                 self._nodes[place][i].grad = share
 

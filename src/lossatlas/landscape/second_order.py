@@ -3,12 +3,15 @@
 PyTorch forms the weight part of a convolution's second derivative by convolving transposed maps, which is slow on a
 CPU; here each part is one of the three kernels that training uses. A rectifier's second derivative is a map of zeros
 there; here it is left out.
+
+Both take operators of PyTorch (`torch.ops.aten`) that it does not promise to keep. Where one is missing, derivatives
+are PyTorch's own: the same values, later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -123,6 +126,7 @@ def _rectified(input: Tensor, inplace: bool = False) -> Tensor:
     return found
 
 
+_OPERATORS = ("convolution", "convolution_backward", "threshold_backward")
 _OURS: dict[Any, Any] = {functional.conv2d: _convolution, functional.relu: _rectified, torch.relu: _rectified}
 
 
@@ -133,12 +137,13 @@ class _Replaced(TorchFunctionMode):
 
 @contextmanager
 def second_order(device: torch.device) -> Iterator[None]:
-    """Compute with the operations of this module, in full precision; on a GPU deterministically."""
+    """Compute with the operations of this module if it can, in full precision; on a GPU deterministically."""
     cudnn: Any = torch.backends.cudnn  # its own context would set precisions too, in the older of two ways
     before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic
     cudnn.enabled, cudnn.benchmark, cudnn.deterministic = True, False, True
     try:
-        with products(device, tf32=False), _Replaced():
+        ours = all(hasattr(torch.ops.aten, name) for name in _OPERATORS)
+        with products(device, tf32=False), _Replaced() if ours else nullcontext():
             yield
     finally:
         cudnn.enabled, cudnn.benchmark, cudnn.deterministic = before

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from lossatlas.data import NORMALIZATIONS, Moves, draw_moves, moved, normalize
 from lossatlas.engine.evaluator import Evaluator
+from lossatlas.engine.foreach import foreach
 from lossatlas.files import canonical_json
 from lossatlas.progress import progress as progress_bar
 from lossatlas.randomness import derived_seed, generator
@@ -102,7 +103,7 @@ class _Run:
 
     def norm(self) -> Tensor:
         """Return the L2 norm of all weights with more than one dimension, float64."""
-        norms = torch._foreach_norm([weight.detach() for weight in self.weights])
+        norms = foreach("norm")([weight.detach() for weight in self.weights])
         return torch.stack(norms).double().square().sum().sqrt()
 
     def epoch(self, number: int, schedule: Schedule, done: Progress, advance: Callable[[int], None]) -> None:
