@@ -60,6 +60,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "points": 3,
         "reach": 0.2,
         "tolerance": 1e-3,
+        "stricter": 0.6,
         "ways": ["lanczos", "arpack"],
     },
     "training": {"network": "resnet20", "images": 1024, "tests": 256, "batch_size": 128},

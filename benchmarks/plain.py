@@ -108,6 +108,24 @@ def hessian_product(net: nn.Module, batches: Iterable, vector: np.ndarray, *, de
     return total / n
 
 
+def forward_over_reverse(net: nn.Module, batches: Iterable, vector: np.ndarray) -> np.ndarray:
+    """Return the same product as `hessian_product`, the gradient's derivative along the vector by forward mode."""
+    net.eval()
+    parameters = {name: p.detach() for name, p in net.named_parameters() if p.dim() > 1}
+    pieces = torch.from_numpy(vector).float().split([p.numel() for p in parameters.values()])
+    along = {name: v.view_as(p) for v, (name, p) in zip(pieces, parameters.items(), strict=True)}
+    total, n = np.zeros(len(vector)), 0
+    for images, labels in batches:
+
+        def loss(weights: dict, images: torch.Tensor = images, labels: torch.Tensor = labels) -> torch.Tensor:
+            return functional.cross_entropy(torch.func.functional_call(net, weights, (images,)), labels)
+
+        _, products = torch.func.jvp(torch.func.grad(loss), (parameters,), (along,))
+        total += torch.cat([products[name].reshape(-1) for name in parameters]).double().detach().numpy() * len(labels)
+        n += len(labels)
+    return total / n
+
+
 @dataclass(frozen=True)
 class Ends:
     """Both ends of a spectrum, largest first: eigenvalues, unit vectors, and the products that both runs took."""

@@ -20,7 +20,13 @@ if [ -f "$images" ]; then
 fi
 code=0
 PYTHONPATH=src python -m lossatlas.stages.away "$work/carried" --data "cifar10=$images" --budget "$seconds" "$@" || code=$?
+# the old ones stay until the new ones are whole: a machine may be taken away while they are written
+rm -rf "$out/new"
+mkdir "$out/new"
+tar -cf - -C "$work" carried | split -b 15m - "$out/new/part."
+sync "$out"/new/part.*
 rm -f "$out"/part.*
-tar -cf - -C "$work" carried | split -b 15m - "$out/part."
+mv "$out"/new/part.* "$out"
+rmdir "$out/new"
 du -sh "$out"
 exit $code

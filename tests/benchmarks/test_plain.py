@@ -50,6 +50,7 @@ def test_losses_and_accuracies_of_a_plane(plain, cases):
         assert surface.train_accuracy[i, j] == accuracy
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of PyTorch's own use of torch.jit
 def test_hessian_products(plain, cases):
     model, net, images = cases.network("resnet8w4"), cases.network("resnet8w4"), cases.images(None, 12)
     operator = HessianOperator(model, images.normalized(), batch_size=12)
@@ -58,6 +59,8 @@ def test_hessian_products(plain, cases):
     expected = plain.hessian_product(net, loader, vector.numpy())
     # both round to float32, relative to the largest entries
     np.testing.assert_allclose(operator.product(vector).numpy(), expected, atol=1e-4 * np.abs(expected).max())
+    other_way = plain.forward_over_reverse(net, loader, vector.numpy())
+    np.testing.assert_allclose(other_way, expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("way", ["lanczos", "arpack"])

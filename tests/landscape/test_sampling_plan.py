@@ -51,6 +51,17 @@ def test_the_prediction_is_near_the_cost_and_no_other_step_much_cheaper(waves):
     assert spent < 1.4 * min(cost(values, Plan((k,), (2000,))) for k in (3, 5, 10, 15))
 
 
+@pytest.mark.parametrize("waves", [1.0, 3.0])
+def test_the_prediction_knows_what_few_carriers_ask_for(waves):
+    values = losses(2000, waves)
+    # nine images of ten have no loss
+    values *= np.random.default_rng(1).random(2000) < 0.1
+    found, _ = planned(values)
+    assert all(0.01 < share < 0.05 for pilot in found.pilots for share in pilot["carriers"].values())
+    # without them it would be 0.2 and 0.5 of the cost
+    assert 0.7 * cost(values, found) < found.predicted < 1.5 * cost(values, found)
+
+
 def test_pilots_are_counted_and_cheap():
     values = losses(2000, 2.0)
     found, asked = planned(values)

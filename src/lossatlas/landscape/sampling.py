@@ -106,6 +106,16 @@ class Sampling:
         return pieces(max(wanted, self.minimum))
 
 
+def carrying(squares: float, fourths: float) -> float:
+    """Return the share of the images that carry the losses' mean square: 1 if all are equal, small if a few decide.
+
+    It is the square of the mean square over the mean fourth power, as Kish's effective sample size is; 0 where these
+    are beyond float64.
+    """
+    share = squares**2 / fourths if fourths > 0 else float(squares == 0)
+    return float(share) if math.isfinite(share) else 0.0
+
+
 def pieces(images: float) -> int:
     """Round up to whole pieces."""
     return PIECE * math.ceil(images / PIECE - 1e-9)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossatlas.landscape.coarse_corners import Corner
+from lossatlas.landscape.sampling import carrying
 from lossatlas.landscape.sampling_estimate import Controls, Estimate, cross_fitted
 from lossatlas.results import Floats
 
@@ -34,17 +35,12 @@ class Level:
 
     @property
     def carriers(self) -> float:
-        """The share of the images that carry the losses' mean square: 1 if all are equal, small if a few decide.
-
-        It is the square of the mean square over the mean fourth power, as Kish's effective sample size is; 0 where
-        these are beyond float64.
-        """
+        """The share of the images that carry the losses' mean square, as `carrying`."""
         squares, fourths = (
             self.weights @ np.array([getattr(corner, name)[LOSS] for corner in self.corners])
             for name in ("squares", "fourths")
         )
-        share = squares**2 / fourths if fourths > 0 else float(squares == 0)
-        return float(share) if np.isfinite(share) else 0.0
+        return carrying(squares, fourths)
 
     def controls(self, kind: int, n: int) -> Controls:
         """Return the controls of the first n losses or correctnesses."""

@@ -12,7 +12,7 @@ import torch
 
 from lossatlas.landscape.coarse import CoarseGrid
 from lossatlas.landscape.coarse_corners import Measure
-from lossatlas.landscape.sampling import Sampling
+from lossatlas.landscape.sampling import Sampling, carrying
 from lossatlas.landscape.sampling_estimate import Controls, cross_fitted
 from lossatlas.randomness import generator
 from lossatlas.results import Floats
@@ -38,11 +38,13 @@ class Pilot:
         loss: mean of the pilot's images.
         variances: from image to image, of what the corners of a cell leave of the losses, by the cell's size in grid
             points; None where something was not finite. A size on whose coarse grid the point lies is left out.
+        carriers: the share of the images that carry the losses' mean square at the corners, by the same size.
     """
 
     place: tuple[int, int]
     loss: float
     variances: dict[int, float | None]
+    carriers: dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,10 @@ def _measured(
         cells = {k: grid.cell(place) for k, grid in grids.items() if place not in grid}
         losses = {p: measure(p, 0, images)[0] for p in {place: 0, **{c: 0 for v in cells.values() for c in v.corners}}}
         spent += images * len(losses)
-        variances = {
-            k: _variance(losses[place], np.column_stack([losses[p] for p in cell.corners]), cell.weights)
-            for k, cell in cells.items()
-        }
-        pilots.append(Pilot(place, float(losses[place].mean()), variances))
+        known = {k: np.column_stack([losses[p] for p in cell.corners]) for k, cell in cells.items()}
+        variances = {k: _variance(losses[place], values, cells[k].weights) for k, values in known.items()}
+        carriers = {k: _carriers(values, cells[k].weights) for k, values in known.items()}
+        pilots.append(Pilot(place, float(losses[place].mean()), variances, carriers))
     return pilots, spent
 
 
@@ -136,6 +137,11 @@ def _variance(losses: Floats, values: Floats, weights: Floats) -> float | None:
         means, squares = values.mean(0), (values**2).mean(0)
         found = cross_fitted(losses, [Controls(values, weights, len(values), means, squares, means)])
         return found.variance if math.isfinite(found.variance) else None
+
+
+def _carriers(values: Floats, weights: Floats) -> float:
+    with np.errstate(all="ignore"):
+        return carrying((values**2).mean(0) @ weights, (values**4).mean(0) @ weights)
 
 
 def _options(
@@ -163,7 +169,10 @@ def _mean(values: list[float]) -> float:
 
 def _alone(pilot: Pilot, step: int, images: int, sampling: Sampling) -> float:
     variance = pilot.variances[step]
-    wanted = math.inf if variance is None else sampling.needed(_MARGIN * variance, pilot.loss, images)
+    if variance is None:
+        return images
+    wanted = sampling.needed(_MARGIN * variance, pilot.loss, images)
+    wanted = max(wanted, sampling.least(pilot.carriers[step]))
     return wanted if wanted <= sampling.share * images else images
 
 
@@ -173,4 +182,5 @@ def _together(pilot: Pilot, far: int, near: int, count: int, images: int, sampli
         return images
     floor = _MARGIN * rest * (1 / count - 1 / images)
     wanted = sampling.needed(_MARGIN * variance, pilot.loss, count, floor=floor)
+    wanted = max(wanted, *(sampling.least(pilot.carriers[step]) for step in (far, near)))
     return wanted if wanted < count else max(count, _alone(pilot, far, images, sampling))

@@ -556,7 +556,9 @@ def test_norms_of_all_seeds_are_compared(all_hold: Results, targets: Targets) ->
     ],
 )
 def test_a_verdict_on_single_runs_says_so(all_hold: Results, targets: Targets, claim: str) -> None:
-    assert judge(RULES[claim], all_hold, targets).detail.endswith("one seed")
+    *_, last = judge(RULES[claim], all_hold, targets).detail.split("; ")
+    # of networks whose initialization was drawn several times, what is of one seed is named
+    assert last == "one seed" or last.startswith("one seed of ")
 
 
 def test_what_has_one_seed_among_others_is_named(all_hold: Results, targets: Targets) -> None:
@@ -600,6 +602,16 @@ def test_the_path_says_how_far_its_checkpoints_lie_apart(all_hold: Results, targ
     for change, apart in ((path("vgg9"), 1), (path("vgg9", **thin), 2)):
         numbers = {n.label: n.value for n in judge(RULES["path_turns"], change(all_hold), targets).numbers}
         assert numbers["epochs between checkpoints, at most"] == apart
+
+
+def test_the_turn_of_a_path_is_the_mean_over_seeds(all_hold: Results, targets: Targets) -> None:
+    straight = path("vgg9_seed1", path_x=STRAIGHT, path_y=STRAIGHT)(all_hold)
+    number = next(n for n in judge(RULES["path_turns"], straight, targets).numbers if n.unit == "degrees")
+    alone = next(n for n in judge(RULES["path_turns"], all_hold, targets).numbers if n.unit == "degrees")
+    assert alone.value is not None and (alone.n, number.n) == (1, 2)
+    assert number.value == pytest.approx(alone.value / 2) and number.spread == pytest.approx(alone.value / 2**0.5)
+    lost = judge(RULES["path_turns"], path("vgg9_seed1", drops=())(all_hold), targets)
+    assert lost.verdict == "holds" and "a drop of the learning rate on the trajectory vgg9_seed1" in lost.detail
 
 
 def test_one_radius_beyond_its_range_makes_the_mean_a_lower_bound(all_hold: Results, targets: Targets) -> None:

@@ -123,7 +123,7 @@ def test_what_is_not_a_number_decides_nothing(all_hold: Results, targets: Target
     assert (found.verdict, found.detail) == ("not run", "moon: width is not a number")
 
 
-def test_seeds_are_counted_by_run() -> None:
+def test_what_rests_on_one_seed_is_named() -> None:
     found = Evidence()
     found.add("count", 5)
     assert found.single == []
@@ -132,7 +132,9 @@ def test_seeds_are_counted_by_run() -> None:
     found.add("b: error", [1.0, 2.0])
     assert found.single == ["one seed of a"]
     found.add("b: level", [1.0])
-    assert found.single == ["one seed"]
+    assert found.single == ['one seed of a, "level"']
+    found.add("a: level", [1.0])
+    assert found.single == ['one seed of a, "level"']
 
 
 def test_numbers_are_kept_where_nothing_is_decided(all_hold: Results, targets: Targets) -> None:

@@ -70,7 +70,7 @@ class MissingError(Exception):
 
 @dataclass
 class Evidence:
-    """What a rule measured, which of its conditions fail, and how many seeds each of its runs has."""
+    """What a rule measured, which of its conditions fail, and how many seeds each of its numbers has."""
 
     numbers: list[Number] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -105,8 +105,7 @@ class Evidence:
             raise MissingError(f"{label} is not a number")
         known = [float(value) for value in several if value is not None and value < math.inf]
         if isinstance(values, Sequence):
-            subject = label.partition(":")[0]
-            self.seeds[subject] = min(len(several), self.seeds.get(subject, len(several)))
+            self.seeds[label] = len(several)
         words = none if not known else "at least" if len(known) < len(several) else bound
         spread = stdev(known) if len(known) > 1 else None
         number = Number(label, fmean(known) if known else None, unit, spread, len(several), words)
@@ -153,10 +152,14 @@ class Evidence:
     @property
     def single(self) -> list[str]:
         """What rests on one seed, in a sentence, if anything does."""
-        names = [subject for subject, n in self.seeds.items() if n == 1]
-        if not names:
-            return []
-        return ["one seed" if len(names) == len(self.seeds) else f"one seed of {', '.join(names)}"]
+        once = [label for label, n in self.seeds.items() if n == 1]
+        if len(once) == len(self.seeds):
+            return ["one seed"] if once else []
+        repeated = {label.partition(":")[0] for label, n in self.seeds.items() if n > 1}
+        names: dict[str, None] = {}  # of runs that were not repeated; of those that were, of what is of one seed all the same
+        for subject, _, what in (label.partition(": ") for label in once):
+            names[f'"{what}"' if subject in repeated else subject] = None
+        return [f"one seed of {', '.join(names)}"] if names else []
 
 
 @dataclass(frozen=True)
