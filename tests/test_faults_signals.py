@@ -79,8 +79,9 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
         (signal.SIGTERM, False, "processes"),
         (signal.SIGINT, True, "processes"),
         (signal.SIGTERM, False, "inline"),
+        (signal.SIGINT, True, "inline"),
     ],
-    ids=["SIGTERM to the parent", "Ctrl-C to all", "SIGTERM without workers"],
+    ids=["SIGTERM to the parent", "Ctrl-C to all", "SIGTERM without workers", "Ctrl-C without workers"],
 )
 def test_a_prefill_ends_with_its_workers(tmp_path, number, whole, executor):
     place = Place(tmp_path / "place", "sizes.epochs=200", f"executor={executor}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import (
@@ -15,6 +14,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ from lossatlas.paths import Workspace
 from lossatlas.settings import Params
 from lossatlas.stages.plan import make_task, stage_keys
 from lossatlas.stages.runner import Outcome, Runner
-from lossatlas.stages.stopping import end_workers, obeying_parent
+from lossatlas.stages.stopping import deferring_signals, end_workers, obeying_parent
 from lossatlas.stages.task import Key
 
 
@@ -65,11 +65,8 @@ def _idle_workers(params: Params) -> Executor | None:
 
 def _submit(executor: Executor, *task: Any) -> Future[Outcome]:
     """Hand a stage to the executor; a worker process that this starts leaves Ctrl-C to this one."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with deferring_signals() if isinstance(executor, ProcessPoolExecutor) else nullcontext():
         return executor.submit(complete_stage, *task)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _error(future: Future[Outcome]) -> BaseException | None:

@@ -68,6 +68,19 @@ def obeying_parent() -> Iterator[None]:
         _worker.inside = False
 
 
+@contextmanager
+def deferring_signals() -> Iterator[None]:
+    """Start worker processes in which signals wait for the first task, which obeys them.
+
+    One that SIGTERM ended while it starts would break the pool, and the others would wait to be killed.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Worker:
     """What a worker process knows of its parent's wishes."""
 
@@ -81,6 +94,7 @@ class _Worker:
             self.following = True
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
             signal.signal(signal.SIGTERM, self.stop)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             threading.Thread(target=self.watch, name="watch the parent", daemon=True).start()
 
     def stop(self, number: int, _frame: FrameType | None) -> None:

@@ -156,7 +156,8 @@ class Evidence:
         if len(once) == len(self.seeds):
             return ["one seed"] if once else []
         repeated = {label.partition(":")[0] for label, n in self.seeds.items() if n > 1}
-        names: dict[str, None] = {}  # of runs that were not repeated; of those that were, of what is of one seed all the same
+        # of runs that were not repeated; of those that were, of what is of one seed all the same
+        names: dict[str, None] = {}
         for subject, _, what in (label.partition(": ") for label in once):
             names[f'"{what}"' if subject in repeated else subject] = None
         return [f"one seed of {', '.join(names)}"] if names else []
