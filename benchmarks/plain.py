@@ -9,6 +9,7 @@ usual loop.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -120,7 +121,9 @@ def forward_over_reverse(net: nn.Module, batches: Iterable, vector: np.ndarray) 
         def loss(weights: dict, images: torch.Tensor = images, labels: torch.Tensor = labels) -> torch.Tensor:
             return functional.cross_entropy(torch.func.functional_call(net, weights, (images,)), labels)
 
-        _, products = torch.func.jvp(torch.func.grad(loss), (parameters,), (along,))
+        with warnings.catch_warnings():  # PyTorch's forward mode compiles with what PyTorch advises against
+            warnings.simplefilter("ignore", FutureWarning)
+            _, products = torch.func.jvp(torch.func.grad(loss), (parameters,), (along,))
         total += torch.cat([products[name].reshape(-1) for name in parameters]).double().detach().numpy() * len(labels)
         n += len(labels)
     return total / n

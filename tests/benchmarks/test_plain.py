@@ -50,7 +50,6 @@ def test_losses_and_accuracies_of_a_plane(plain, cases):
         assert surface.train_accuracy[i, j] == accuracy
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # of PyTorch's own use of torch.jit
 def test_hessian_products(plain, cases):
     model, net, images = cases.network("resnet8w4"), cases.network("resnet8w4"), cases.images(None, 12)
     operator = HessianOperator(model, images.normalized(), batch_size=12)
